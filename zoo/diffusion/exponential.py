@@ -1,0 +1,144 @@
+"""Exponential-integrator formulas of DPM-Solver and DPM-Solver++ in one form.
+
+With lambda = log(alpha/sigma), h = lambda_t - lambda_s, and m the network's eps or x0:
+
+    noise form (m = eps): x_t = alpha_t/alpha_s x - sigma_t phi1(h) m + ...
+    data form  (m = x0):  x_t = sigma_t/sigma_s x - alpha_t phi1(-h) m + ...
+
+so with z = h or -h both read  ratio x - c (phi1(z) m + ...),  phi1(z) = e^z - 1, phi2 = phi1/z - 1,
+phi3 = phi2/z - 1/2.
+
+Sources: Lu et al. 2022a (2206.00927), Algorithms 1-3; 2022b (2211.01095), Eq. 9-13.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from zoo.diffusion.denoiser import Denoiser
+from zoo.diffusion.gaussian import Gaussian
+
+
+class Span(NamedTuple):
+    """Factors of a step from s to t: x_t = ratio x - c (...), in z."""
+
+    ratio: Tensor
+    c: Tensor
+    z: Tensor
+
+    @property
+    def phi1(self) -> Tensor:
+        return torch.expm1(self.z)
+
+    @property
+    def phi2(self) -> Tensor:
+        return self.phi1 / self.z - 1
+
+    @property
+    def phi3(self) -> Tensor:
+        return self.phi2 / self.z - 0.5
+
+
+class Known(NamedTuple):
+    """A network answer m and the time that it was given for."""
+
+    t: Tensor
+    m: Tensor
+
+
+@dataclass
+class Exponential:
+    """Steps of orders 1 to 3, singlestep and multistep.
+
+    Args:
+        process: gives alpha, sigma and lambda.
+        data: m is x0 (DPM-Solver++), else eps.
+        taylor: the Taylor form of second order, else the paper's own.
+    """
+
+    process: Gaussian
+    data: bool
+    taylor: bool = False
+
+    def ask(self, denoiser: Denoiser, x: Tensor, t: Tensor) -> Known:
+        """The network's answer at (x, t)."""
+        return Known(t, denoiser.x0(x, t) if self.data else denoiser.eps(x, t))
+
+    def span(self, s: Tensor, t: Tensor) -> Span:
+        """Factors of the step from s to t."""
+        alpha_s, alpha_t = self.process.alpha(s), self.process.alpha(t)
+        sigma_s, sigma_t = self.process.sigma(s), self.process.sigma(t)
+        h = self.gap(s, t)
+        return Span(sigma_t / sigma_s, alpha_t, -h) if self.data else Span(alpha_t / alpha_s, sigma_t, h)
+
+    def gap(self, s: Tensor, t: Tensor) -> Tensor:
+        """h = lambda_t - lambda_s."""
+        return self.process.log_snr(t) - self.process.log_snr(s)
+
+    def first(self, x: Tensor, a: Known, t: Tensor) -> Tensor:
+        """Order 1 (DDIM): x at a.t to t."""
+        step = self.span(a.t, t)
+        return step.ratio * x - step.c * step.phi1 * a.m
+
+    def second(self, x: Tensor, a: Known, b: Known, t: Tensor) -> Tensor:
+        """Order 2 from answers at a.t and at the stage b.t."""
+        step, r = self.span(a.t, t), self.gap(a.t, b.t) / self.gap(a.t, t)
+        slope = (b.m - a.m) / r
+        return self.first(x, a, t) - step.c * self._half(step) * slope
+
+    def third_stage(self, x: Tensor, a: Known, b: Known, t: Tensor) -> Tensor:
+        """The second inner stage of order 3, at t."""
+        step, r = self.span(a.t, t), self.gap(a.t, b.t) / self.gap(a.t, t)
+        return self.first(x, a, t) - step.c * step.phi2 / r * (b.m - a.m)
+
+    def third(self, x: Tensor, a: Known, b: Known, c: Known, t: Tensor) -> Tensor:
+        """Order 3 from answers at a.t and the stages b.t, c.t."""
+        step, h = self.span(a.t, t), self.gap(a.t, t)
+        r1, r2 = self.gap(a.t, b.t) / h, self.gap(a.t, c.t) / h
+        if not self.taylor:
+            return self.first(x, a, t) - step.c * step.phi2 / r2 * (c.m - a.m)
+        near, far = (b.m - a.m) / r1, (c.m - a.m) / r2
+        slope, bend = (r2 * near - r1 * far) / (r2 - r1), 2 * (far - near) / (r2 - r1)
+        return self.first(x, a, t) - step.c * (step.phi2 * slope + step.phi3 * bend)
+
+    def singlestep(self, denoiser: Denoiser, x: Tensor, times: list[Tensor]) -> list[Tensor]:
+        """x at times[-1] by orders 1 to len(times) - 1; the network is asked at every time but the last."""
+        *stages, t = times
+        a = self.ask(denoiser, x, stages[0])
+        results = [self.first(x, a, t)]
+        if len(stages) > 1:
+            b = self.ask(denoiser, self.first(x, a, stages[1]), stages[1])
+            results.append(self.second(x, a, b, t))
+        if len(stages) > 2:
+            c = self.ask(denoiser, self.third_stage(x, a, b, stages[2]), stages[2])
+            results.append(self.third(x, a, b, c, t))
+        return results
+
+    def multistep(self, x: Tensor, past: list[Known], t: Tensor) -> Tensor:
+        """Order len(past) from the last answers, newest first; x stands at past[0].t."""
+        now, *older = past
+        step, h = self.span(now.t, t), self.gap(now.t, t)
+        if not older:
+            return self.first(x, now, t)
+        r0 = self.gap(older[0].t, now.t) / h
+        near = (now.m - older[0].m) / r0
+        if len(older) == 1:
+            return self.first(x, now, t) - step.c * self._half(step) * near
+        r1 = self.gap(older[1].t, older[0].t) / h
+        change = (near - (older[0].m - older[1].m) / r1) / (r0 + r1)
+        return self.first(x, now, t) - step.c * (step.phi2 * (near + r0 * change) + step.phi3 * change)
+
+    def _half(self, step: Span) -> Tensor:
+        """The factor of the slope at second order: phi1/2 in the paper, phi2 by Taylor."""
+        return step.phi2 if self.taylor else step.phi1 / 2
+
+
+def even_stages(process: Gaussian, s: Tensor, t: Tensor, order: int) -> list[Tensor]:
+    """s, then order - 1 times that part the step evenly in log-SNR, then t."""
+    first, last = process.log_snr(s), process.log_snr(t)
+    inner = [process.time_of_log_snr(first + (last - first) * j / order) for j in range(1, order)]
+    return [s, *inner, t]

@@ -1,0 +1,141 @@
+"""Names of the published DiM checkpoints (arXiv 2405.14224)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from zoo.errors import CheckpointError
+from zoo.interop.official import Rename, block_count, grid_of, split_positions
+
+BLOCK = r"transformer_blocks\.(\d+)\."
+NAMES = [
+    Rename(r"pos_embed\.proj\.(weight|bias)", r"patch.proj.\1"),
+    Rename(r"additional_embed\.(prefix|table)", r"position.\1"),
+    Rename(r"label_emb\.weight", r"conditioning.embed.label.weight"),
+    Rename(r"adaln_single\.emb\.timestep_embedder\.linear_1\.(weight|bias)", r"conditioning.embed.time_adaln.up.\1"),
+    Rename(r"adaln_single\.emb\.timestep_embedder\.linear_2\.(weight|bias)", r"conditioning.embed.time_adaln.down.\1"),
+    Rename(r"adaln_single\.emb\.class_embedder\.embedding_table\.weight", r"conditioning.embed.label_adaln.weight"),
+    Rename(r"adaln_single\.linear\.(weight|bias)", r"modulation.proj.\1"),
+    Rename(r"a4m_adapter\.first_smoother\.(weight|bias)", r"enhancer_in.conv.\1"),
+    Rename(r"a4m_adapter\.last_smoother\.(weight|bias)", r"enhancer_out.conv.\1"),
+    Rename(r"a4m_adapter\.pad_token", r"padding.pads", lambda x: x[0].T.contiguous()),
+    Rename(r"a4m_adapter\.pad_token_dec_split", r"padding.separators", lambda x: x[0]),
+    Rename(BLOCK + r"scale_shift_table", r"blocks.\1.modulation.table", lambda x: x[None]),
+    Rename(BLOCK + r"norm1\.norm\.weight", r"blocks.\1.norm_mixer.weight"),
+    Rename(BLOCK + r"attn1\.conv1d\.weight", r"blocks.\1.mixer.conv_weight", lambda x: x[:, 0]),
+    Rename(BLOCK + r"attn1\.conv1d\.bias", r"blocks.\1.mixer.conv_bias"),
+    Rename(BLOCK + r"attn1\.(.+)", r"blocks.\1.mixer.\2"),
+    Rename(BLOCK + r"skip_linear\.weight", r"blocks.\1.skip.weight"),
+    Rename(BLOCK + r"skip_linear\.bias", r"blocks.\1.skip.bias", lambda x: x.reshape(-1, x.shape[-1])),
+    Rename(r"norm_out\.norm\.weight", r"head.norm.weight"),
+    Rename(r"proj_out_1\.(weight|bias)", r"head.modulation.\1"),
+    Rename(r"proj_out_2\.(weight|bias)", r"head.proj.\1"),
+]
+WITHOUT_EFFECT = (
+    "attention_head_dim", "num_attention_heads", "num_layers", "in_channels", "out_channels", "num_embeds_ada_norm",
+    "activation_fn", "attention_bias", "norm_elementwise_affine", "norm_type", "patch_size", "mamba_d_state",
+    "mamba_d_conv", "mamba_expand", "use_bidirectional_rnn", "mamba_type", "nested_order", "is_uconnect", "no_ff",
+    "use_conv1d", "is_extra_tokens", "rms", "use_pad_token", "use_a4m_adapter", "drop_path_rate",
+    "kv_as_one_token_idx", "num_2d_enc_dec_layers", "is_absorb", "use_adapter_modules", "sequence_schedule",
+    "sub_sequence_schedule", "pos_encoding_type", "is_align_exchange_q_kv", "multi_times", "pattern_type",
+    "is_random_patterns", "use_pos_inteplot", "pad_token_len", "split_skip", "cross_attention_dim", "double_self_attention",
+)  # fmt: skip
+HINTS = {
+    **dict.fromkeys(WITHOUT_EFFECT, "told by the shapes, or without effect in the published code"),
+    "sample_size": "side of the latents, or (height, width)",
+    "input_hw": "height and width of the latents",
+    "patches_hw": "rows and columns of patches",
+    "pad_token_schedules": "holds lateral (default) or rho_pad",
+    "scan_pattern_len": "scans in use, less one: 3 (default), 1 or 0",
+    "encoder_start_blk_id": "the first block with a long skip, 1 by default",
+    "skip_tune": "whether the published, nearly inert, scaling of skips is on",
+}
+SCANS = {0: "raster", 1: "two_way", 3: "four_way"}
+SKIP_TUNE = 0.99982  # (0.82 - 1) * t/1000 with t = 1, as the code has it, for the last block
+
+
+def regroup(state: dict[str, Tensor], hints: Mapping[str, Any]) -> dict[str, Tensor]:
+    """Positions split into prefix and grid; the two linear maps of a wide skip stacked into one."""
+    if "additional_embed" not in state:
+        raise CheckpointError("this is no published DiM state dict: it has no 'additional_embed'")
+    table = state.pop("additional_embed")
+    grid = grid_of(table.shape[1] - 2, state["pos_embed.proj.weight"].shape[-1], hints)
+    state["additional_embed.prefix"], state["additional_embed.table"] = split_positions(table, 2, *grid)
+    for name in [n for n in state if n.endswith("skip_linear.0.weight")]:
+        stem = name.removesuffix("0.weight")
+        state[stem + "weight"] = torch.cat([state.pop(f"{stem}{i}.weight") for i in (0, 1)], 1)
+        state[stem + "bias"] = torch.stack([state.pop(f"{stem}{i}.bias") for i in (0, 1)])
+    return state
+
+
+def recipe(state: Mapping[str, Tensor], hints: Mapping[str, Any]) -> dict[str, Any]:
+    """The recipe that these tensors belong to."""
+    width, channels, patch, _ = state["pos_embed.proj.weight"].shape
+    rows, columns, _ = state["additional_embed.table"].shape
+    classes = len(state["label_emb.weight"]) - 1
+    embed = {
+        "time": {"use": "sinusoid"},
+        "label": {"use": "table", "classes": classes},
+        "time_adaln": {"use": "time_mlp", "frequencies": 256},
+        "label_adaln": {"use": "table", "classes": classes},
+    }
+    backbone = {
+        "width": width,
+        "depth": block_count(state, BLOCK),
+        "mirror": True,
+        "patch": {"use": "conv", "size": patch},
+        "conditioning": {"tokens": ["time", "label"], "embed": embed},
+        "position": "learned",
+        "enhancer": _enhancer(state),
+        "padding": _padding(state, hints),
+        "scan": _scan(hints),
+        "mixer": _mixer(state),
+        "norm": "rms",
+        "skip": _skip(state, hints),
+        "modulation": {"use": "adaln_single", "source": ["time_adaln", "label_adaln"], "gate": "one_plus"},
+        "head": {"use": "linear", "norm": "rms", "source": ["time", "label"]},
+        "init": {"use": "default", "zero_bias": True},
+    }
+    return {"shape": [channels, rows * patch, columns * patch], "backbone": backbone}
+
+
+def _enhancer(state: Mapping[str, Tensor]) -> Any:
+    weight = state.get("a4m_adapter.first_smoother.weight")
+    return "none" if weight is None else {"use": "depthwise_conv", "kernel": weight.shape[-1]}
+
+
+def _padding(state: Mapping[str, Tensor], hints: Mapping[str, Any]) -> Any:
+    pads, separators = (state.get(f"a4m_adapter.pad_token{end}") for end in ("", "_dec_split"))
+    if pads is None:
+        return "none"
+    cyclic = "rho_pad" in hints.get("pad_token_schedules", ())
+    return {"use": "grid_tokens", "count": pads.shape[-1], "bottom": "cyclic" if cyclic else "by_row",
+            "separators": 0 if separators is None else separators.shape[1]}  # fmt: skip
+
+
+def _scan(hints: Mapping[str, Any]) -> str:
+    length = hints.get("scan_pattern_len", 3)
+    if length not in SCANS:
+        raise CheckpointError(f"scan_pattern_len {length} is not published", allowed=sorted(SCANS))
+    return SCANS[length]
+
+
+def _mixer(state: Mapping[str, Tensor]) -> dict[str, Any]:
+    first = "transformer_blocks.0.attn1."
+    inner, state_size = state[first + "A_log"].shape
+    return {"use": "mamba", "state": state_size, "conv": state[first + "conv1d.weight"].shape[-1],
+            "expand": inner // state[first + "out_proj.weight"].shape[0],
+            "dt_rank": state[first + "dt_proj.weight"].shape[1]}  # fmt: skip
+
+
+def _skip(state: Mapping[str, Tensor], hints: Mapping[str, Any]) -> Any:
+    biases = [b for name, b in state.items() if name.endswith("skip_linear.bias")]
+    if not biases:
+        return "none"
+    tuned = any("skip_tune" in name and value for name, value in hints.items())
+    return {"use": "long_concat", "start": hints.get("encoder_start_blk_id", 1), "biases": len(biases[0].reshape(-1, biases[0].shape[-1])),
+            "tune": SKIP_TUNE if tuned else 1.0}  # fmt: skip

@@ -1,0 +1,54 @@
+"""One projection for all blocks, and a learned offset for each."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from zoo.parts.protocols import Condition, Modulated
+from zoo.registry import register
+
+
+@register("modulation", "adaln_single")
+class AdaLNSingle(nn.Module):
+    """Shift, scale and gate from one shared projection plus a learned table a block.
+
+    cond -> shared (B, sublayers, 3, D); a block returns (shift, scale, gate), each (B,1,D), for each sublayer.
+    Source: PixArt-alpha (arXiv 2310.00426, 2.3); DiM as released, whose gate is 1 + g.
+    """
+
+    def __init__(
+        self,
+        width: int,
+        sublayers: int,
+        *,
+        source: list[str] = ["time"],  # embeddings that are summed
+        gate: Literal["plain", "one_plus"] = "plain",
+    ):
+        super().__init__()
+        self.source, self.width, self.sublayers, self.gate = tuple(source), width, sublayers, gate
+        self.proj = nn.Linear(width, 3 * sublayers * width)
+
+    def forward(self, cond: Condition) -> Tensor:
+        return self.proj(F.silu(cond.sum(self.source))).unflatten(-1, (self.sublayers, 3, self.width))
+
+    def block(self, n: int) -> nn.Module:
+        return _Offset(self.width, n, 1.0 if self.gate == "one_plus" else 0.0)
+
+
+class _Offset(nn.Module):
+    def __init__(self, width: int, n: int, plus: float):
+        super().__init__()
+        self.plus = plus
+        self.table = nn.Parameter(torch.empty(n, 3, width))
+
+    def forward(self, shared: Tensor) -> list[Modulated]:
+        rows = (shared[:, : len(self.table)] + self.table)[:, :, :, None]  # (B,n,3,1,D)
+        return [(r[:, 0], r[:, 1], r[:, 2] + self.plus) for r in rows.unbind(1)]
+
+    def reset(self, depth: int) -> None:
+        """Normal, with variance 1/D."""
+        nn.init.normal_(self.table, std=self.table.shape[-1] ** -0.5)

@@ -1,0 +1,32 @@
+"""Layer normalisation."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from zoo.parts.protocols import Stream
+from zoo.registry import register
+
+
+@register("norm", "layer")
+class LayerNorm(nn.Module):
+    """(x - mean) / deviation, with a learned weight and bias if `affine`, then (1 + scale) and shift.
+
+    h (B,L,D), shift and scale (B,1,D) or None -> x = h.value and its norm, each (B,L,D).
+    Source: Ba et al. (arXiv 1607.06450).
+    """
+
+    def __init__(self, width: int, *, affine: bool = True, eps: float = 1e-5):  # added to the variance
+        super().__init__()
+        self.eps, self.width = eps, width
+        self.weight = nn.Parameter(torch.ones(width)) if affine else None
+        self.bias = nn.Parameter(torch.zeros(width)) if affine else None
+
+    def forward(self, h: Stream, shift: Tensor | None = None, scale: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        x = h.value
+        affine = [None if p is None else p.to(x.dtype) for p in (self.weight, self.bias)]
+        n = F.layer_norm(x, (self.width,), *affine, self.eps)
+        n = n if scale is None else n * (1 + scale)
+        return x, n if shift is None else n + shift

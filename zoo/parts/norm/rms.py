@@ -1,0 +1,30 @@
+"""Root-mean-square normalisation."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from zoo.parts.protocols import Stream
+from zoo.registry import register
+
+
+@register("norm", "rms")
+class RMSNorm(nn.Module):
+    """x / rms(x) * weight, then (1 + scale) and shift.
+
+    h (B,L,D), shift and scale (B,1,D) or None -> x = h.value and its norm, each (B,L,D).
+    Source: Zhang and Sennrich (arXiv 1910.07467).
+    """
+
+    def __init__(self, width: int, *, eps: float = 1e-5):  # added to the mean square
+        super().__init__()
+        self.eps = eps
+        self.weight = nn.Parameter(torch.ones(width))
+
+    def forward(self, h: Stream, shift: Tensor | None = None, scale: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        x = h.value
+        n = F.rms_norm(x, self.weight.shape, self.weight.to(x.dtype), self.eps)
+        n = n if scale is None else n * (1 + scale)
+        return x, n if shift is None else n + shift

@@ -1,0 +1,51 @@
+"""A learned table of positions, resized for other grids."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from zoo.grid import Grid
+from zoo.registry import register
+
+
+@register("position", "learned")
+class LearnedPosition(nn.Module):
+    """One learned vector a cell and one a prefix token.
+
+    prefix (B,P,D), tokens (B,T*H*W,D) -> the same with positions added. On a grid of another height or
+    width the table is resized bilinearly (corners not aligned, no antialiasing), as DiM does
+    (arXiv 2405.14224, 3.4); frames share the table.
+    """
+
+    def __init__(
+        self,
+        width: int,
+        grid: Grid,
+        prefix: int,
+        *,
+        std: float = 0.0,  # of the table at the start
+    ):
+        super().__init__()
+        self.std = std
+        self.prefix = nn.Parameter(torch.zeros(prefix, width))
+        self.table = nn.Parameter(torch.zeros(grid.height, grid.width, width))
+
+    def forward(self, prefix: Tensor, tokens: Tensor, grid: Grid) -> tuple[Tensor, Tensor]:
+        table = resize(self.table, grid.height, grid.width).flatten(0, 1)
+        return prefix + self.prefix, tokens + table.repeat(grid.frames, 1)
+
+    def reset(self, depth: int) -> None:
+        """Zero, or normal as the recipe says."""
+        for table in (self.prefix, self.table):
+            nn.init.normal_(table, std=self.std) if self.std else nn.init.zeros_(table)
+
+
+def resize(table_HWD: Tensor, height: int, width: int) -> Tensor:
+    """The table for another grid, (height,width,D); the same tensor if nothing changes."""
+    if table_HWD.shape[:2] == (height, width):
+        return table_HWD
+    image = table_HWD.permute(2, 0, 1)[None].float()
+    resized = F.interpolate(image, (height, width), mode="bilinear", align_corners=False)
+    return resized[0].permute(1, 2, 0).to(table_HWD.dtype)

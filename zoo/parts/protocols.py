@@ -1,0 +1,168 @@
+"""What the slots of a backbone expect from a part; parts need not inherit from these.
+
+Legend for shapes: B batch, T frames, C channels, H W image size, L tokens, P prefix tokens, D width,
+n tokens of one embedding. Before `*` in a part's `__init__` stands what the skeleton gives, after it
+what a recipe may set, each with a literal default.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from zoo.grid import Grid
+
+
+class Stream(NamedTuple):
+    """The residual stream whose last branch is not added yet: what a fused add-norm kernel reads.
+
+    x (B,L,D); y (B,L,D) the branch; gate (B,1,D) its factor, None for 1.
+    """
+
+    x: Tensor
+    y: Tensor | None = None
+    gate: Tensor | None = None
+
+    @property
+    def value(self) -> Tensor:
+        """x + gate * y, (B,L,D)."""
+        if self.y is None:
+            return self.x
+        return self.x + self.y if self.gate is None else torch.addcmul(self.x, self.gate, self.y)
+
+    def settled(self) -> Stream:
+        """The same stream with its branch added."""
+        return self if self.y is None else Stream(self.value)
+
+
+class Condition(dict[str, Tensor]):
+    """Embeddings by name, each (B,n,D)."""
+
+    def sum(self, names: Sequence[str]) -> Tensor:
+        """The sum over `names`, each averaged over its tokens: (B,D)."""
+        return torch.stack([self[name].mean(1) for name in names]).sum(0)
+
+    def cat(self, names: Sequence[str]) -> Tensor:
+        """The tokens of `names` one after another: (B,P,D)."""
+        return torch.cat([self[name] for name in names], 1)
+
+
+Modulated = tuple[Tensor | None, Tensor | None, Tensor | None]
+"""(shift, scale, gate) of one sublayer, each (B,1,D) or None."""
+
+
+class Patch(Protocol):
+    """Images to tokens and back. Given: width, channels, out_channels."""
+
+    size: int
+    values: int
+    weight: Tensor
+
+    def __call__(self, x_BTCHW: Tensor) -> tuple[Tensor, Grid]: ...
+    def fold(self, values: Tensor, grid: Grid) -> Tensor: ...
+
+
+class Embed(Protocol):
+    """One input of the network to `count` tokens. Given: width."""
+
+    reads: str
+    count: int
+
+    def __call__(self, value: Tensor) -> Tensor: ...
+    def null(self, batch: int, device: torch.device) -> Tensor: ...
+
+
+class Conditioning(Protocol):
+    """Everything that conditions: tokens in front, and embeddings by name."""
+
+    count: int
+
+    def __call__(self, t: Tensor, y: Tensor | Mapping[str, Tensor] | None, dtype: torch.dtype) -> tuple[Tensor, Condition]: ...  # noqa: E501
+
+
+class Position(Protocol):
+    """Adds positions to prefix and patches. Given: width, grid of patches, number of prefix tokens."""
+
+    def __call__(self, prefix: Tensor, tokens: Tensor, grid: Grid) -> tuple[Tensor, Tensor]: ...
+
+
+class Enhancer(Protocol):
+    """Mixes neighbouring patches before and after the blocks; built twice. Given: width."""
+
+    def __call__(self, tokens: Tensor, grid: Grid) -> Tensor: ...
+
+
+class Padding(Protocol):
+    """Puts pads and separator tokens in, once, before the blocks. Given: width."""
+
+    def __call__(self, prefix: Tensor, tokens: Tensor, grid: Grid) -> tuple[Tensor, Tensor, Grid]: ...
+
+
+class Scan(Protocol):
+    """A function of the grid: the orders in which cells are visited, one a block, cycled."""
+
+    def __call__(self, grid: Grid) -> list[np.ndarray]: ...
+
+
+class Mixer(Protocol):
+    """Lets tokens exchange information: (B,L,D) -> (B,L,D). Given: width, depth."""
+
+    def __call__(self, n: Tensor, order: Tensor | None, grid: Grid, cond: Condition) -> Tensor: ...
+
+
+class Cross(Mixer, Protocol):
+    """A sublayer that reads embeddings of `source`."""
+
+    source: tuple[str, ...]
+
+
+class Feedforward(Mixer, Protocol):
+    """A sublayer that works on each token alone."""
+
+
+class Norm(Protocol):
+    """Settles the stream and normalises it. Given: width."""
+
+    def __call__(self, h: Stream, shift: Tensor | None = None, scale: Tensor | None = None) -> tuple[Tensor, Tensor]: ...  # noqa: E501
+
+
+class Modulation(Protocol):
+    """Shift, scale and gate of every sublayer from the embeddings. Given: width, sublayers a block."""
+
+    source: tuple[str, ...]
+
+    def __call__(self, cond: Condition) -> Tensor | None: ...
+    def block(self, n: int) -> nn.Module: ...
+
+
+class Skip(Protocol):
+    """Long connections between blocks. Given: width, depth."""
+
+    def source(self, i: int) -> int | None: ...
+    def keep(self, h: Stream) -> tuple[Stream, Tensor]: ...
+    def block(self, i: int) -> nn.Module | None: ...
+
+
+class Block(Protocol):
+    """One residual block; the unit of compilation, sharding and recomputation."""
+
+    def __call__(self, h: Stream, kept: Tensor | None, shared: Tensor | None, order: Tensor | None, grid: Grid,
+                 cond: Condition) -> Stream: ...  # fmt: skip
+
+
+class Head(Protocol):
+    """Tokens to the values of their patches. Given: width, values."""
+
+    source: tuple[str, ...]
+
+    def __call__(self, tokens: Tensor, cond: Condition) -> Tensor: ...
+
+
+class Init(Protocol):
+    """A function that initialises a whole backbone; parts with `reset(depth)` then set their own."""
+
+    def __call__(self, backbone: nn.Module) -> None: ...

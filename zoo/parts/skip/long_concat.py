@@ -1,0 +1,68 @@
+"""Long connections that concatenate, as in a U-Net without resampling."""
+
+from __future__ import annotations
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from zoo.errors import RecipeError
+from zoo.parts.protocols import Stream
+from zoo.registry import register
+
+
+@register("skip", "long_concat")
+class LongConcat:
+    """Blocks of the second half read a linear map of the stream and an early block's output.
+
+    Of an odd number of blocks, those behind the middle receive depth-1+start-i. With `start` 0 the last
+    pairs with the first (U-ViT); with 1 (DiM as released) the block behind the middle receives its own
+    input and the first block's output is never used.
+    Errors: RecipeError for an even depth. Source: U-ViT (arXiv 2209.12152, Eq. 3); DiM (arXiv 2405.14224, 3.2).
+    """
+
+    def __init__(
+        self,
+        width: int,
+        depth: int,
+        *,
+        start: int = 0,  # the first block whose output is used
+        biases: int = 1,  # 2: the published two linear maps, each with a bias
+        tune: float = 1.0,  # factor of the last skip; those before it lie evenly between 1 and it
+    ):
+        if depth % 2 == 0:
+            raise RecipeError(f"long skips need an odd number of blocks, not {depth}", where="backbone.depth",
+                              fix=f"use {depth - 1} or {depth + 1}")
+        self.width, self.depth, self.start, self.biases, self.tune = width, depth, start, biases, tune
+
+    def source(self, i: int) -> int | None:
+        return self.depth - 1 + self.start - i if i > self.depth // 2 else None
+
+    def keep(self, h: Stream) -> tuple[Stream, Tensor]:
+        settled = h.settled()
+        return settled, settled.x
+
+    def block(self, i: int) -> nn.Module | None:
+        if self.source(i) is None:
+            return None
+        first, last = self.depth // 2 + 1, self.depth - 1
+        return _Concat(self.width, self.biases, 1 + (self.tune - 1) * (i - first) / max(last - first, 1))
+
+
+class _Concat(nn.Linear):
+    """weight (D,2D): the stream's half first, the skip's second; bias (biases,D), summed."""
+
+    def __init__(self, width: int, biases: int, factor: float):
+        super().__init__(2 * width, width)
+        self.factor = factor
+        self.bias = nn.Parameter(self.bias.new_zeros(biases, width))
+
+    def forward(self, h: Stream, kept: Tensor) -> Stream:
+        stream, skip = self.weight.chunk(2, 1)  # two products instead of a concatenated copy
+        kept = kept if self.factor == 1 else kept * self.factor
+        return Stream(F.linear(h.value, stream, self.bias.sum(0)) + F.linear(kept, skip))
+
+    def reset_parameters(self) -> None:
+        """Uniform by the number of inputs: one linear map of 2D, or two of D."""
+        bound = (self.in_features // (len(self.bias) if self.bias.ndim == 2 else 1)) ** -0.5
+        for parameter in (self.weight, self.bias):
+            nn.init.uniform_(parameter, -bound, bound)

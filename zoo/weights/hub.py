@@ -1,0 +1,61 @@
+"""Weights on the Hugging Face hub; `huggingface_hub` is imported by these functions only."""
+
+from __future__ import annotations
+
+import re
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from torch import nn
+
+from zoo.errors import CheckpointError
+
+if TYPE_CHECKING:
+    from zoo.recipe import Recipe
+
+PREFIX = "hf-hub:"
+FILE = "model.safetensors"
+ID = re.compile(r"(?P<repo>[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*)(?:@(?P<revision>[A-Za-z0-9][\w./-]*))?")
+
+
+def download(source: str) -> Path:
+    """The local copy of the weights behind `hf-hub:org/name` or `hf-hub:org/name@revision`.
+
+    Raises: CheckpointError if the id is malformed, unknown, or cannot be reached.
+    """
+    match = ID.fullmatch(source.removeprefix(PREFIX))
+    if not match or ".." in source:
+        raise CheckpointError("not a hub id", where=source, fix="write hf-hub:org/name, or hf-hub:org/name@revision")
+    from huggingface_hub import hf_hub_download
+    from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError, RepositoryNotFoundError
+
+    try:
+        return Path(hf_hub_download(match["repo"], FILE, revision=match["revision"]))
+    except LocalEntryNotFoundError:
+        raise CheckpointError("the hub cannot be reached and this model is not in the local cache", where=source,
+                              fix="go online once, or give the path of a downloaded model.safetensors") from None
+    except (RepositoryNotFoundError, EntryNotFoundError) as error:
+        raise CheckpointError(f"the hub has no {FILE} there: {str(error).splitlines()[0]}", where=source) from None
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"the hub did not deliver: {error}", where=source) from None
+
+
+def push_to_hub(backbone: nn.Module, repo: str, recipe: Recipe | None = None, *, private: bool = False) -> str:
+    """Upload a backbone with its recipe; `zoo.from_pretrained("hf-hub:" + repo)` reads it. Returns the address.
+
+    Raises: CheckpointError if the hub cannot be reached or refuses.
+    """
+    from huggingface_hub import HfApi
+
+    from zoo.weights.load import save_pretrained
+
+    with tempfile.TemporaryDirectory() as folder:
+        save_pretrained(backbone, folder, recipe)
+        try:
+            api = HfApi()
+            address = api.create_repo(repo, private=private, exist_ok=True)
+            api.upload_folder(repo_id=repo, folder_path=folder, commit_message="Upload weights")
+        except (OSError, ValueError) as error:
+            raise CheckpointError(f"the hub refused: {error}", where=repo, fix="hf auth login") from None
+    return str(address)
