@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
-import inspect
+import linecache
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ T = TypeVar("T")
 Make = Callable[..., T]
 """A field that holds a part: what arrives is a factory, to be called with what the owner gives."""
 
-PACKAGE = Path(__file__).parent
+PACKAGE = Path(__file__).resolve().parent
 BACKBONE_SLOTS = (
     "patch", "embed", "position", "enhancer", "padding", "scan", "mixer", "cross", "feedforward",
     "norm", "modulation", "skip", "block", "head", "init",
@@ -88,11 +88,12 @@ def register(kind: str, name: str, *, aliases: tuple[str, ...] = ()) -> Callable
     Raises: PartError if the kind does not exist or the name is taken.
     """
     _known(kind)
+    path = sys._getframe(1).f_code.co_filename  # also right for a notebook's cell
+    path = str(Path(path).resolve()) if Path(path).is_file() else path
 
     def enter(thing: T) -> T:
-        path = inspect.getsourcefile(thing) or "<input>"  # type: ignore[arg-type]
         if path not in _scanned:
-            _add_live(kind, name, aliases, thing, path)
+            _add_live(kind, name, thing, path)
         return thing
 
     return enter
@@ -119,11 +120,13 @@ def kinds() -> list[str]:
 
 
 def add_plugin(path: Path) -> None:
-    """Read the parts in a Python file, or in every file of a folder, of the user's."""
+    """Read the parts in a Python file, or in every file of a folder, of the user's.
+
+    Raises: PartError if it is missing, cannot be read, takes a taken name or registers nothing.
+    """
     if not path.exists():
         raise PartError(f"no such plug-in: {path}", fix="give a .py file or a folder, relative to the recipe")
-    for file in sorted(path.rglob("*.py")) if path.is_dir() else [path]:
-        _scan(file.resolve(), "")
+    _scan_all([(file.resolve(), "") for file in (sorted(path.rglob("*.py")) if path.is_dir() else [path])], str(path))
 
 
 def _known(kind: str, where: str | None = None) -> str:
@@ -133,23 +136,44 @@ def _known(kind: str, where: str | None = None) -> str:
 
 
 def _shelf(kind: str) -> dict[str, Part]:
+    _own_shelf(kind)
+    _installed_plugins()
+    return _catalog.setdefault(kind, {})
+
+
+def _own_shelf(kind: str) -> None:
+    """Read this package's parts of a kind; they come first, so that a plug-in cannot take their names."""
+    if f"shelf {kind}" in _scanned:
+        return
     place = PACKAGE / SHELVES[kind]
     for file in sorted(place.glob("*.py")) if place.is_dir() else [place]:
         if file.name != "__init__.py" and file.exists():
-            module = ".".join(("zoo", *file.relative_to(PACKAGE).with_suffix("").parts))
-            _scan(file, module)
-    _installed_plugins()
-    return _catalog.setdefault(kind, {})
+            _scan(file, ".".join(("zoo", *file.relative_to(PACKAGE).with_suffix("").parts)))
+    _scanned.add(f"shelf {kind}")
 
 
 @cache
 def _installed_plugins() -> None:
     for entry in entry_points(group="zoo.parts"):
         try:
-            for file, module in _module_files(entry.value):
-                _scan(file, module)
+            _scan_all([(file.resolve(), module) for file, module in _module_files(entry.value)], entry.value)
         except Exception as error:  # a broken plug-in is reported, never fatal for the others
             problems.append(f"{entry.name} ({entry.value}): {error}")
+
+
+def _scan_all(files: list[tuple[Path, str]], origin: str) -> None:
+    """Read every file even if one is broken, then raise the first mistake."""
+    mistakes = []
+    for file, module in files:
+        try:
+            _scan(file, module)
+        except PartError as error:
+            mistakes.append(error)
+    if mistakes:
+        raise mistakes[0]
+    paths = {str(file) for file, _ in files}
+    if not any(part.path in paths for shelf in _catalog.values() for part in shelf.values()):
+        raise PartError(f"{origin} registers no part", fix="put @register(kind, name) above a class or function")
 
 
 def _module_files(dotted: str) -> Iterator[tuple[Path, str]]:
@@ -175,44 +199,64 @@ def _scan(file: Path, module: str) -> None:
     if str(file) in _scanned:
         return
     _scanned.add(str(file))
-    for declared in declarations(file):
-        _enter(Part(_known(declared.kind, str(file)), declared.name, str(file), declared, module))
+    try:
+        for declared in declarations(file):
+            _known(declared.kind, f"{file}:{declared.line}")
+            if not file.is_relative_to(PACKAGE):
+                _own_shelf(declared.kind)
+            _enter(Part(declared.kind, declared.name, str(file), declared, module))
+    except PartError:
+        _scanned.discard(str(file))  # mended, it may be read again
+        raise
 
 
 def _enter(part: Part) -> None:
     shelf = _catalog.setdefault(part.kind, {})
     for name in (part.name, *part.declared.aliases):
         other = shelf.get(_aliases.get((part.kind, name), name))
-        if other and (other.path, other.declared.qualname) != (part.path, part.declared.qualname):
+        if other and not _same(part, other):
             raise PartError(f"two parts are called {part.kind} {name!r}", where=part.where,
                             fix=f"rename one; the other is {other.where}")
     shelf[part.name] = part
     _aliases.update({(part.kind, alias): part.name for alias in part.declared.aliases})
 
 
-def _add_live(kind: str, name: str, aliases: tuple[str, ...], thing: Any, path: str) -> None:
+def _same(part: Part, other: Part) -> bool:
+    """Whether `part` is `other` read again, or a notebook's cell run again."""
+    rerun = part.live is not None and other.live is not None and not Path(other.path).is_file()
+    return rerun or (other.path, other.declared.qualname) == (part.path, part.declared.qualname)
+
+
+def _add_live(kind: str, name: str, thing: Any, path: str) -> None:
     """A part of the running program (a script or a notebook)."""
-    if Path(path).is_file():
-        for declared in declarations(Path(path)):
-            if (declared.kind, declared.name) == (kind, name):
-                _shelf(kind)
-                _enter(Part(kind, name, path, declared, live=thing))
-                return
+    source = "".join(linecache.getlines(path))
+    for declared in declarations(Path(path), source):
+        if (declared.kind, declared.name, declared.qualname) == (kind, name, getattr(thing, "__name__", None)):
+            _shelf(kind)
+            _enter(Part(kind, name, path, declared, live=thing))
+            return
     raise PartError(f"the source of {kind} {name!r} cannot be read", where=path,
                     fix="put the part at the top level of a .py file")
 
 
 @cache
 def _import(module: str, path: str) -> Any:
-    if module:
+    if module.startswith("zoo."):
         return importlib.import_module(module)
+    try:
+        return importlib.import_module(module) if module else _import_file(path)
+    except Exception as error:
+        raise PartError(f"this plug-in fails when it is imported: {error!r}", where=path) from error
+
+
+def _import_file(path: str) -> Any:
     name = f"zoo_plugin_{Path(path).stem}_{abs(hash(path)):x}"
     spec = importlib.util.spec_from_file_location(name, path)
     assert spec is not None and spec.loader is not None
-    loaded = importlib.util.module_from_spec(spec)
-    sys.modules[name] = loaded
+    sys.modules[name] = loaded = importlib.util.module_from_spec(spec)
     try:
         spec.loader.exec_module(loaded)
-    except Exception as error:
-        raise PartError(f"this plug-in fails when it is imported: {error!r}", where=path) from error
+    except BaseException:
+        del sys.modules[name]
+        raise
     return loaded

@@ -50,6 +50,6 @@ def test_guidance_with_the_published_scale():
     y = tensors["cfg.input.y"]
     with torch.no_grad():
         conditional, free = (backbone(tensors["input.x"], tensors["input.t"], v)
-                             for v in (y, backbone.null(y, 2, y.device)))
+                             for v in (y, backbone.null(y)))
     guided = conditional + tensors["cfg.scale"] * (conditional - free)
     torch.testing.assert_close(guided, tensors["cfg.output"], atol=1e-5, rtol=0)

@@ -118,9 +118,9 @@ class SequenceBackbone(nn.Module):
         """Names of the inputs besides time, for instance ("label",)."""
         return self.conditioning.labels
 
-    def null(self, y: Tensor | Mapping[str, Tensor] | None, batch: int, device: torch.device) -> dict[str, Tensor]:
-        """The null value of every input, for the unconditional half of guidance."""
-        return self.conditioning.inputs(None, batch, device)
+    def null(self, y: Tensor | Mapping[str, Tensor]) -> Tensor | dict[str, Tensor]:
+        """Null values in the form of `y`: the unconditional half of guidance."""
+        return self.conditioning.null(y)
 
     def drop(self, y: Tensor | Mapping[str, Tensor] | None, mask: Tensor) -> dict[str, Tensor]:
         """`y` with null values where mask (B,) is true."""

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from zoo.errors import CheckpointError, nearest
 
-FAMILIES = {"dim": "zoo.interop.dim", "u-vit": "zoo.interop.uvit"}
+FAMILIES = {"dim": "zoo.interop.dim", "u-vit": "zoo.interop.uvit", "dit": "zoo.interop.dit"}
 """Family -> the module that knows its published names."""
 
 
@@ -41,7 +41,7 @@ def load_official(family: str, state_dict: Mapping[str, Tensor], **hints: Any) -
     """A backbone with published weights, in eval mode; `backbone.recipe` says what it is.
 
     Args:
-        family: "dim" or "u-vit".
+        family: "dim", "u-vit" or "dit".
         state_dict: tensors under their published names.
         hints: what shapes cannot tell, under the published names: `num_heads`, `sample_size`,
             `pad_token_schedules`, `scan_pattern_len` ... Those that change nothing are accepted.
@@ -57,7 +57,11 @@ def load_official(family: str, state_dict: Mapping[str, Tensor], **hints: Any) -
     recipe = Recipe.from_text(json.dumps(module.recipe(state, hints)), name=family)
     backbone = build_backbone(recipe)
     tensors, left_over = rename(state, module.NAMES)
-    missing, unexpected = backbone.load_state_dict(tensors, strict=False)
+    try:
+        missing, unexpected = backbone.load_state_dict(tensors, strict=False)
+    except RuntimeError as error:  # shapes
+        raise CheckpointError(f"these weights do not fit the {family} model that their shapes suggest: {error}",
+                              fix="give the published settings as hints") from None
     missing = [name for name in missing if name not in getattr(module, "NOT_PUBLISHED", ())]
     if missing or unexpected or left_over:
         raise CheckpointError(f"these are not the weights of a {family} model that the zoo knows: "

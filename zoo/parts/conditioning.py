@@ -55,9 +55,17 @@ class Conditioning(nn.Module):
         return {name: given[name] if name in given else e.null(batch, device) for name, e in nulls.items()}
 
 
+    def null(self, y: Tensor | Mapping[str, Tensor]) -> Tensor | dict[str, Tensor]:
+        """The null value of every input that `y` gives, in its form."""
+        if isinstance(y, Tensor):
+            return next(iter(self.inputs(None, len(y), y.device).values()))
+        like = next(iter(y.values()))
+        nulls = self.inputs(None, len(like), like.device)
+        return {name: nulls[name] for name in y}
+
     def drop(self, y: Tensor | Mapping[str, Tensor] | None, mask: Tensor) -> dict[str, Tensor]:
         """`y` with null values where mask (B,) is true, for training classifier-free guidance."""
-        values, nulls = (self.inputs(v, len(mask), mask.device) for v in (y, None))
+        values, nulls = (self.inputs(given, len(mask), mask.device) for given in (y, None))
         return {k: torch.where(mask.view(-1, *[1] * (v.ndim - 1)), nulls[k], v) for k, v in values.items()}
 
     def _only_label(self) -> str:
