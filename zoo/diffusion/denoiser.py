@@ -8,9 +8,8 @@ import torch
 from torch import Tensor
 
 from zoo.diffusion.gaussian import Gaussian, as_time, per_image
+from zoo.diffusion.protocols import Labels
 from zoo.errors import ZooError
-
-Labels = Tensor | dict[str, Tensor] | None
 
 
 class Denoiser:

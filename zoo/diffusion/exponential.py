@@ -8,12 +8,12 @@ With lambda = log(alpha/sigma), h = lambda_t - lambda_s, and m the network's eps
 so with z = h or -h both read  ratio x - c (phi1(z) m + ...),  phi1(z) = e^z - 1, phi2 = phi1/z - 1,
 phi3 = phi2/z - 1/2.
 
-Sources: Lu et al. 2022a (2206.00927), Algorithms 1-3; 2022b (2211.01095), Eq. 9-13.
+Sources: Lu et al. 2022a (2206.00927), Algorithms 1-2; 2022b (2211.01095), Algorithms 1-2 and appendices.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import torch
@@ -43,6 +43,14 @@ class Span(NamedTuple):
         return self.phi2 / self.z - 0.5
 
 
+class Level(NamedTuple):
+    """The process at one time."""
+
+    alpha: Tensor
+    sigma: Tensor
+    log_snr: Tensor
+
+
 class Known(NamedTuple):
     """A network answer m and the time that it was given for."""
 
@@ -63,6 +71,7 @@ class Exponential:
     process: Gaussian
     data: bool
     taylor: bool = False
+    _levels: dict[float, Level] = field(default_factory=dict)
 
     def ask(self, denoiser: Denoiser, x: Tensor, t: Tensor) -> Known:
         """The network's answer at (x, t)."""
@@ -70,14 +79,19 @@ class Exponential:
 
     def span(self, s: Tensor, t: Tensor) -> Span:
         """Factors of the step from s to t."""
-        alpha_s, alpha_t = self.process.alpha(s), self.process.alpha(t)
-        sigma_s, sigma_t = self.process.sigma(s), self.process.sigma(t)
-        h = self.gap(s, t)
-        return Span(sigma_t / sigma_s, alpha_t, -h) if self.data else Span(alpha_t / alpha_s, sigma_t, h)
+        a, b, h = self.level(s), self.level(t), self.gap(s, t)
+        return Span(b.sigma / a.sigma, b.alpha, -h) if self.data else Span(b.alpha / a.alpha, b.sigma, h)
 
     def gap(self, s: Tensor, t: Tensor) -> Tensor:
         """h = lambda_t - lambda_s."""
-        return self.process.log_snr(t) - self.process.log_snr(s)
+        return self.level(t).log_snr - self.level(s).log_snr
+
+    def level(self, t: Tensor) -> Level:
+        """alpha, sigma and lambda at t; each time is asked for about five times, and computed once."""
+        key = t.item()
+        if key not in self._levels:
+            self._levels[key] = Level(self.process.alpha(t), self.process.sigma(t), self.process.log_snr(t))
+        return self._levels[key]
 
     def first(self, x: Tensor, a: Known, t: Tensor) -> Tensor:
         """Order 1 (DDIM): x at a.t to t."""

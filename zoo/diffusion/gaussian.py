@@ -35,12 +35,15 @@ class Gaussian:
 
     predict: str = "eps"
     learned_variance: bool = False
+    variance: str = "fixed_small"
+    alphas_cumprod: Tensor | None = None  # of a discrete chain, alpha^2 at t = n/N; None: continuous time only
     allowed: ClassVar[tuple[str, ...]] = PREDICTIONS
 
     def check_prediction(self, name: str) -> None:
         if self.predict not in self.allowed:
-            raise ZooError(f"cannot predict {self.predict!r}", where=f"process {name}", allowed=self.allowed,
-                           given=self.predict)
+            raise ZooError(
+                f"cannot predict {self.predict!r}", where=f"process {name}", allowed=self.allowed, given=self.predict
+            )
 
     def alpha(self, t: float | Tensor) -> Tensor:
         """Factor of the data at t."""
@@ -83,6 +86,10 @@ class Gaussian:
         """Training times from uniform numbers u in [0, 1)."""
         return as_time(u)
 
+    def snap(self, t: Tensor) -> Tensor:
+        """The training time nearest to t."""
+        return as_time(t)
+
     def prior(self, noise: Tensor) -> Tensor:
         """Where sampling starts: standard normal noise brought to the scale of t = 1."""
         return noise
@@ -119,7 +126,11 @@ class Gaussian:
 
     def velocity(self, prediction: Tensor, x: Tensor, t: float | Tensor) -> Tensor:
         """dx/dt of the probability-flow ODE at (x, t)."""
-        return self.mix(x, prediction, *self._solve(t, *self.rates(t)))
+        return self.mix(x, prediction, *self.velocity_factors(t))
+
+    def velocity_factors(self, t: float | Tensor) -> tuple[Tensor, Tensor]:
+        """Factors of (x, prediction) in the velocity; not finite where the ODE cannot be started."""
+        return self._solve(t, *self.rates(t))
 
     def prediction(self, eps: Tensor, x: Tensor, t: float | Tensor) -> Tensor:
         """The inverse of `eps`: what the network would have to give at (x, t)."""

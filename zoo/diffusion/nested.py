@@ -1,4 +1,4 @@
-"""A part inside a part: what arrives in a field `Make["kind"]` becomes the part itself."""
+"""A part inside a part: what arrives in a field `Make[Kind]` becomes the part itself."""
 
 from __future__ import annotations
 

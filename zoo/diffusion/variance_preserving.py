@@ -66,16 +66,16 @@ class Knots:
         self.steps = len(log_alphas)
 
     def log_alpha(self, t: Tensor) -> Tensor:
-        left, values = self._segment(t), self.values.to(t.device)
+        left, values = self._segment(t), self.values.to(t)
         slope = values[left + 1] - values[left]
         return (values[left] + slope * (t * self.steps - left - 1)).clamp(max=0)
 
     def beta(self, t: Tensor) -> Tensor:
-        left, values = self._segment(t), self.values.to(t.device)
+        left, values = self._segment(t), self.values.to(t)
         return -2 * self.steps * (values[left + 1] - values[left])
 
     def time_of_log_alpha(self, log_alpha: Tensor) -> Tensor:
-        values = self.values.to(log_alpha.device)
+        values = self.values.to(log_alpha)
         left = (torch.searchsorted(-values, -log_alpha.contiguous()) - 1).clamp(0, self.steps - 2)
         slope = values[left + 1] - values[left]
         return (left + 1 + (log_alpha - values[left]) / slope) / self.steps

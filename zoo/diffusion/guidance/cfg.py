@@ -7,11 +7,12 @@ import torch
 from torch import Tensor
 
 from zoo.diffusion.gaussian import Gaussian, as_time, per_image
-from zoo.errors import ZooError
+from zoo.diffusion.protocols import Labels
+from zoo.errors import ShapeError, ZooError
 from zoo.registry import register
 
 if TYPE_CHECKING:
-    from zoo.diffusion.denoiser import Denoiser, Labels
+    from zoo.diffusion.denoiser import Denoiser
 
 
 @register("guidance", "cfg", aliases=("classifier_free",))
@@ -32,7 +33,11 @@ class ClassifierFree:
     def __post_init__(self):
         bad = self.interval is not None and (len(self.interval) != 2 or not self.interval[0] <= self.interval[1])
         if bad:
-            raise ZooError(f"interval {self.interval}", where="guidance cfg", fix="give [low, high] in t, for instance [0.1, 0.8]")
+            raise ZooError(
+                f"interval {self.interval}", where="guidance cfg", fix="give [low, high] in t, such as [0.1, 0.8]"
+            )
+        if self.channels is not None and self.channels < 1:
+            raise ZooError(f"channels {self.channels}", where="guidance cfg", fix="give 1 or more, or null for all")
 
     @classmethod
     def from_uvit_scale(cls, s: float) -> ClassifierFree:
@@ -49,9 +54,13 @@ class ClassifierFree:
         scale = self.scale_at(t)
         if scale.ndim == 0 and scale == 1:
             return denoiser.output(x, t, denoiser.y)
+        count = x.shape[-3] if self.channels is None else self.channels
+        if count > x.shape[-3]:
+            raise ShapeError(
+                f"channels {count} of images with {x.shape[-3]}", where="guidance cfg", fix="guide fewer channels"
+            )
         both = double(as_time(t)) if as_time(t).ndim else t
         c, u = denoiser.output(torch.cat([x, x]), both, pair(denoiser.y, denoiser.null)).chunk(2)
-        count = x.shape[-3] if self.channels is None else self.channels
         guided = u.narrow(-3, 0, count) + per_image(scale, x) * (c - u).narrow(-3, 0, count)
         return torch.cat([guided, c.narrow(-3, count, c.shape[-3] - count)], dim=-3)
 
@@ -71,6 +80,9 @@ def double(value: Tensor) -> Tensor:
 
 def pair(y: Labels, null: Labels) -> Labels:
     """Labels of the conditional half, then of the unconditional half."""
-    if isinstance(y, dict):
+    if isinstance(y, dict) and isinstance(null, dict):
         return {name: torch.cat([value, null[name]]) for name, value in y.items()}
-    return torch.cat([y, null])
+    if isinstance(y, Tensor) and isinstance(null, Tensor):
+        return torch.cat([y, null])
+    kinds = f"{type(y).__name__} and {type(null).__name__}"
+    raise ZooError(f"labels and null labels differ in kind: {kinds}", where="guidance cfg")

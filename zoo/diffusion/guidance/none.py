@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING
 from torch import Tensor
 
 from zoo.diffusion.gaussian import Gaussian
+from zoo.diffusion.protocols import Labels
 from zoo.registry import register
 
 if TYPE_CHECKING:
-    from zoo.diffusion.denoiser import Denoiser, Labels
+    from zoo.diffusion.denoiser import Denoiser
 
 
 @register("guidance", "none")

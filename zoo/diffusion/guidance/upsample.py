@@ -10,11 +10,12 @@ from torch.nn import functional as F
 
 from zoo.diffusion.gaussian import Gaussian, as_time, per_image
 from zoo.diffusion.nested import nested
+from zoo.diffusion.protocols import Guidance, Labels
 from zoo.errors import ShapeError, ZooError
 from zoo.registry import Make, register
 
 if TYPE_CHECKING:
-    from zoo.diffusion.denoiser import Denoiser, Labels
+    from zoo.diffusion.denoiser import Denoiser
 
 NEAR = 1e-6  # so that float32's 0.7 is 0.7
 
@@ -24,9 +25,10 @@ NEAR = 1e-6  # so that float32's 0.7 is 0.7
 class Upsample:
     """Upsample guidance: early on, the coarse part of eps is what the network says about the small image.
 
-    eps(x, t) + weight up_m(eps(x_low, tau) / m - down_m(eps(x, t))) for t >= 1 - early, with
-    x_low = down_m(x) / sqrt(alpha^2 + sigma^2/m^2) and tau the time whose SNR is m^2 times that of t.
-    It acts on top of `base`, with the same labels and scale at both sizes.
+    eps(x, t) + weight up_m(eps(x_low, tau) / m - down_m(eps(x, t))) for t >= 1 - early, where tau is the
+    time whose SNR is m^2 times that of t, and x_low is down_m(x) brought to the noise of tau, which is
+    down_m(x) / sqrt(alpha^2 + sigma^2/m^2) if variance is preserved. It acts on top of `base`, with the
+    same labels and scale at both sizes.
 
     Source: DiM (2405.14224), Eq. 4, after Hwang et al. 2024 (2404.01709).
     """
@@ -34,34 +36,41 @@ class Upsample:
     factor: int = 2  # m: the network was trained at 1/m of this height and width
     weight: float = 1.0  # theta
     early: float = 0.3  # eta: acts on this first part of the time
-    base: Make["guidance"] = "cfg"  # guidance of both sizes
+    base: Make[Guidance] = "cfg"  # guidance of both sizes
     published: bool = False  # times and SNR on DiM's grid of 1000 steps, off by up to two steps; False: exact
 
     def __post_init__(self):
-        self.base = nested("guidance", self.base)
+        self.inner: Guidance = nested("guidance", self.base)
         if self.factor < 2:
             raise ZooError(f"factor {self.factor}", where="guidance upsample", fix="give an integer of 2 or more")
 
     def check(self, process: Gaussian, y: Labels) -> None:
         """Raises: ZooError if the base cannot run, or the published grid is asked of another process."""
-        self.base.check(process, y)
-        if self.published and len(getattr(process, "alphas_cumprod", ())) != 1000:
-            raise ZooError("published needs a chain of 1000 steps", where="guidance upsample",
-                           fix="set published: false, or use process discrete")
+        self.inner.check(process, y)
+        if self.published and (process.alphas_cumprod is None or len(process.alphas_cumprod) != 1000):
+            raise ZooError(
+                "published needs a chain of 1000 steps",
+                where="guidance upsample",
+                fix="set published: false, or use process discrete",
+            )
 
     def __call__(self, denoiser: Denoiser, x: Tensor, t: float | Tensor) -> Tensor:
         """The guided network output at (x, t)."""
         height, width = x.shape[-2:]
         if height % self.factor or width % self.factor:
-            raise ShapeError(f"size {height}x{width} is not a multiple of factor {self.factor}", where="guidance upsample")
-        output = self.base(denoiser, x, t)
+            raise ShapeError(
+                f"size {height}x{width} is not a multiple of factor {self.factor}", where="guidance upsample"
+            )
+        if (denoiser.process.alpha(t) == 0).any():
+            raise ZooError("x is pure noise at this t", where="guidance upsample", fix="let the sampler start at 0.999")
+        output = self.inner(denoiser, x, t)
         weight = torch.where(as_time(t) >= 1 - self.early - NEAR, self.weight, 0.0)
         if not weight.any():
             return output
         process, channels = denoiser.process, x.shape[-3]
         eps = process.eps(output.narrow(-3, 0, channels), x, t)
         low_x, low_t = self.low(process, x, t)
-        low_output = self.base(denoiser, low_x, low_t).narrow(-3, 0, channels)
+        low_output = self.inner(denoiser, low_x, low_t).narrow(-3, 0, channels)
         coarse = process.eps(low_output, low_x, low_t) / self.factor - shrink(eps, self.factor)
         eps = eps + per_image(weight, x) * enlarge(coarse, self.factor)
         rest = output.narrow(-3, channels, output.shape[-3] - channels)
@@ -69,15 +78,12 @@ class Upsample:
 
     def low(self, process: Gaussian, x: Tensor, t: float | Tensor) -> tuple[Tensor, Tensor]:
         """(x_low, tau): the small image and the time at which it is a sample of the process."""
-        if self.published:
+        if self.published and process.alphas_cumprod is not None:
             signal, tau = published_power_and_time(process.alphas_cumprod, t, self.factor)
-            noise = 1 - signal
+            scale = 1 / (signal + (1 - signal) / self.factor**2).sqrt()
         else:
-            signal, noise = process.alpha(t) ** 2, process.sigma(t) ** 2
             tau = process.time_of_log_snr(process.log_snr(t) + math.log(self.factor))
-        scale = 1 / (signal + noise / self.factor**2).sqrt()
-        if not self.published:
-            scale = scale * (process.alpha(tau) ** 2 + process.sigma(tau) ** 2).sqrt()
+            scale = self.factor * process.sigma(tau) / process.sigma(t)
         return per_image(scale, x) * shrink(x, self.factor), tau
 
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Literal
 
 import torch
@@ -11,7 +12,8 @@ from zoo.diffusion.denoiser import Denoiser
 from zoo.diffusion.exponential import Exponential, even_stages
 from zoo.diffusion.gaussian import Gaussian
 from zoo.diffusion.nested import nested
-from zoo.diffusion.walk import check_span
+from zoo.diffusion.protocols import Draw, Guidance, OnStep, TimeGrid
+from zoo.diffusion.walk import check_finite, check_span, walk_times
 from zoo.registry import Make, register
 
 
@@ -33,7 +35,7 @@ class DPMSolver:
     method: Literal["fast", "singlestep", "multistep"] = "fast"  # how evaluations are spent
     predict: Literal["x0", "eps"] = "x0"  # x0: DPM-Solver++; eps: DPM-Solver
     solver_type: Literal["dpm_solver", "taylor"] = "dpm_solver"  # form of the higher-order terms
-    grid: Make["time_grid"] = "uniform"  # times between start and end
+    grid: Make[TimeGrid] = "uniform"  # times between start and end
     stages: Literal["grid", "log_snr"] = "grid"  # inner stages on the grid's own times, or at equal parts of log-SNR
     start: float = 1.0  # first time
     end: float = 1e-3  # last time
@@ -41,18 +43,23 @@ class DPMSolver:
     def __post_init__(self):
         self.grid = nested("time_grid", self.grid)
 
-    def check(self, process: Gaussian, guidance=None) -> None:
+    def check(self, process: Gaussian, guidance: Guidance | None = None) -> None:
         """Raises: ZooError if log-SNR is infinite at an end, or there are too few steps for the order."""
         fewest = self.order if self.method == "singlestep" else 1
-        check_span("dpm_solver", self, process, finite=("log_snr",), fewest=fewest)
+        check_span("dpm_solver", self, fewest)
+        check_finite("dpm_solver", process, "log_snr", (self.start, self.end))
+        walk_times("dpm_solver", self, process, self.steps)
 
     @torch.no_grad()
-    def __call__(self, denoiser: Denoiser, x: Tensor, *, noise=None, on_step=None) -> Tensor:
+    def __call__(
+        self, denoiser: Denoiser, x: Tensor, *, noise: Draw | None = None, on_step: OnStep | None = None
+    ) -> Tensor:
         """Images at `end` from x at `start`; no noise is drawn."""
         self.check(denoiser.process, denoiser.guidance)
         formulas = Exponential(denoiser.process, self.predict == "x0", self.solver_type == "taylor")
         walk = self.multistep if self.method == "multistep" else self.singlestep
-        for i, n, x in walk(formulas, denoiser, x):
+        for i, n, state in walk(formulas, denoiser, x):
+            x = state
             if on_step:
                 on_step(i, n, x)
         return x
@@ -66,7 +73,7 @@ class DPMSolver:
 
     def multistep(self, formulas: Exponential, denoiser: Denoiser, x: Tensor) -> Iterator[tuple[int, int, Tensor]]:
         """Steps that use the last `order` answers; the first ones have fewer."""
-        times, past = self.grid(denoiser.process, self.steps, self.start, self.end), []
+        times, past = walk_times("dpm_solver", self, denoiser.process, self.steps), []
         for i in range(self.steps):
             past = [formulas.ask(denoiser, x, times[i]), *past][: self.order]
             x = formulas.multistep(x, past, times[i + 1])
@@ -74,14 +81,16 @@ class DPMSolver:
 
     def plan(self, process: Gaussian) -> list[list[Tensor]]:
         """The times of each step: where it starts, its inner stages, where it ends."""
-        orders = fast_orders(self.steps, self.order) if self.method == "fast" else [self.order] * (self.steps // self.order)
+        orders = [self.order] * (self.steps // self.order)
+        if self.method == "fast":
+            orders = fast_orders(self.steps, self.order)
         if self.stages == "log_snr":
-            times = self.grid(process, len(orders), self.start, self.end)
+            times = walk_times("dpm_solver", self, process, len(orders))
             return [even_stages(process, s, t, o) for s, t, o in zip(times[:-1], times[1:], orders)]
-        times, ends = self.grid(process, sum(orders), self.start, self.end), [0]
+        times, ends = walk_times("dpm_solver", self, process, sum(orders)), [0]
         for order in orders:
             ends.append(ends[-1] + order)
-        return [list(times[i : j + 1]) for i, j in zip(ends[:-1], ends[1:])]
+        return [list(times[i : j + 1]) for i, j in pairwise(ends)]
 
 
 def fast_orders(evaluations: int, order: int) -> list[int]:

@@ -9,7 +9,8 @@ from torch import Tensor
 from zoo.diffusion.denoiser import Denoiser
 from zoo.diffusion.exponential import Exponential, even_stages
 from zoo.diffusion.gaussian import Gaussian, as_time
-from zoo.diffusion.walk import check_span
+from zoo.diffusion.protocols import Draw, Guidance, OnStep
+from zoo.diffusion.walk import check_finite, check_span
 from zoo.errors import ZooError
 from zoo.registry import register
 
@@ -40,15 +41,21 @@ class DPMSolverAdaptive:
 
     steps = 1  # not a field: the error decides
 
-    def check(self, process: Gaussian, guidance=None) -> None:
+    def check(self, process: Gaussian, guidance: Guidance | None = None) -> None:
         """Raises: ZooError if log-SNR is infinite at an end, or the tolerances are not positive."""
-        check_span("dpm_solver_adaptive", self, process, finite=("log_snr",))
+        check_span("dpm_solver_adaptive", self)
+        check_finite("dpm_solver_adaptive", process, "log_snr", (self.start, self.end))
         if not (self.atol > 0 and self.rtol >= 0 and self.first_step > 0):
-            raise ZooError(f"atol {self.atol}, rtol {self.rtol}, first_step {self.first_step}",
-                           where="sampler dpm_solver_adaptive", fix="make them positive")
+            raise ZooError(
+                f"atol {self.atol}, rtol {self.rtol}, first_step {self.first_step}",
+                where="sampler dpm_solver_adaptive",
+                fix="make them positive",
+            )
 
     @torch.no_grad()
-    def __call__(self, denoiser: Denoiser, x: Tensor, *, noise=None, on_step=None) -> Tensor:
+    def __call__(
+        self, denoiser: Denoiser, x: Tensor, *, noise: Draw | None = None, on_step: OnStep | None = None
+    ) -> Tensor:
         """Images at `end` from x at `start`; on_step(i, n, x) hears of each finished group of images."""
         self.check(denoiser.process, denoiser.guidance)
         size = len(x) if self.together else 1

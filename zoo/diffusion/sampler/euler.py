@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 from torch import Tensor
@@ -8,7 +9,8 @@ from torch import Tensor
 from zoo.diffusion.denoiser import Denoiser
 from zoo.diffusion.gaussian import Gaussian
 from zoo.diffusion.nested import nested
-from zoo.diffusion.walk import check_span, to_data
+from zoo.diffusion.protocols import Draw, Guidance, OnStep, TimeGrid
+from zoo.diffusion.walk import check_clean_end, check_finite, check_span, times_to_data
 from zoo.registry import Make, register
 
 
@@ -25,22 +27,27 @@ class Euler:
     steps: int = 50  # network evaluations
     start: float = 1.0  # first time
     end: float = 1e-3  # last time at which the network is asked; 0: the grid itself ends at 0
-    grid: Make["time_grid"] = "uniform"  # times between start and end
+    grid: Make[TimeGrid] = "uniform"  # times between start and end
 
     def __post_init__(self):
         self.grid = nested("time_grid", self.grid)
 
-    def check(self, process: Gaussian, guidance=None) -> None:
-        """Raises: ZooError if the span is wrong."""
-        check_span("euler", self, process)
+    def check(self, process: Gaussian, guidance: Guidance | None = None) -> None:
+        """Raises: ZooError if the times are wrong, or the velocity is not finite where the network is asked."""
+        check_span("euler", self)
+        check_clean_end("euler", process)
+        check_finite("euler", process, "velocity_factors", [t for t in (self.start, self.end) if t])
+        times_to_data("euler", self, process)
 
     @torch.no_grad()
-    def __call__(self, denoiser: Denoiser, x: Tensor, *, noise=None, on_step=None) -> Tensor:
+    def __call__(
+        self, denoiser: Denoiser, x: Tensor, *, noise: Draw | None = None, on_step: OnStep | None = None
+    ) -> Tensor:
         """Images from x at `start`; no noise is drawn."""
         process = denoiser.process
         self.check(process, denoiser.guidance)
-        times = to_data(self.grid, process, self)
-        for i, (t, s) in enumerate(zip(times[:-1], times[1:])):
+        times = times_to_data("euler", self, process)
+        for i, (t, s) in enumerate(pairwise(times)):
             x = x + (s - t) * denoiser.velocity(x, t)
             if on_step:
                 on_step(i, self.steps, x)

@@ -14,7 +14,7 @@ from zoo.registry import register
 class LogSNR:
     """Equal steps in log(alpha / sigma).
 
-    Source: Lu et al. 2022 (2206.00927), section 3.3.
+    Source: Lu et al. 2022 (2206.00927), the grid of DPM-Solver.
     """
 
     def __call__(self, process: Gaussian, steps: int, start: float, end: float) -> Tensor:

@@ -1,0 +1,274 @@
+"""Samplers converge at their order, draw noise by image, and refuse before a network runs."""
+
+from __future__ import annotations
+
+import math
+from functools import cache
+
+import pytest
+import torch
+from exact import PROCESSES, Exact, gaussian, gaussian_flow
+
+from zoo.build import factory
+from zoo.diffusion.denoiser import Denoiser
+from zoo.diffusion.noise import Noise
+from zoo.diffusion.process.discrete import Discrete
+from zoo.diffusion.process.edm import EDM
+from zoo.diffusion.process.flow import Flow
+from zoo.diffusion.process.vp_sde import VPSDE
+from zoo.diffusion.sampler.ddim import DDIM
+from zoo.diffusion.sampler.ddpm import DDPM
+from zoo.diffusion.sampler.dpm_solver import DPMSolver, fast_orders
+from zoo.diffusion.sampler.dpm_solver_adaptive import DPMSolverAdaptive
+from zoo.diffusion.sampler.euler import Euler
+from zoo.diffusion.sampler.euler_maruyama import EulerMaruyama
+from zoo.diffusion.sampler.heun import Heun
+from zoo.diffusion.sampler.ode import ODE
+from zoo.diffusion.sampler.sde_dpm_solver_pp_2m import SDEDPMSolverPP2M
+from zoo.diffusion.sampler.unipc import UniPC
+from zoo.diffusion.time_grid.karras import Karras
+from zoo.errors import ZooError
+from zoo.registry import parts
+
+VP, FLOW, LATENT = VPSDE(), Flow(), Discrete()
+
+
+def start(count=2, process=VP, dtype=torch.float64, size=(3, 4, 4)):
+    return process.prior(Noise(0, range(count)).start(size, dtype=dtype))
+
+
+def dpm(order, **fields):
+    return lambda steps: DPMSolver(
+        steps=steps * order if fields.get("method") == "singlestep" else steps, order=order, end=0.01, **fields
+    )
+
+
+SOLVERS = {
+    "dpm-1": (1, dpm(1, method="singlestep", predict="eps")),
+    "dpm-2": (2, dpm(2, method="singlestep", predict="eps", grid="log_snr")),
+    "dpm-3": (3, dpm(3, method="singlestep", predict="eps", grid="log_snr")),
+    "dpm++-2": (2, dpm(2, method="singlestep", predict="x0", grid="log_snr")),
+    "dpm++-3": (3, dpm(3, method="singlestep", predict="x0", stages="log_snr", grid="log_snr")),
+    "dpm++-3-taylor": (3, dpm(3, method="singlestep", predict="x0", solver_type="taylor", grid="log_snr")),
+    "dpm++-2m": (2, dpm(2, method="multistep", predict="x0", grid="log_snr")),
+    "dpm++-2m-taylor": (2, dpm(2, method="multistep", predict="x0", grid="log_snr", solver_type="taylor")),
+    "dpm-2m": (2, dpm(2, method="multistep", predict="eps", grid="log_snr")),
+    "unipc-predictor-2": (2, lambda n: UniPC(steps=n, correct=False, end=0.01)),
+    "unipc-2": (2.7, lambda n: UniPC(steps=n, end=0.01)),  # the corrector adds an order
+    "unipc-2-eps": (2.7, lambda n: UniPC(steps=n, end=0.01, predict="eps")),
+}
+
+
+def states(sampler, denoiser, x):
+    """x after every step."""
+    seen = []
+    sampler(denoiser, x, on_step=lambda i, n, x: seen.append(x))
+    return seen
+
+
+def slope(errors):
+    """Observed order when steps double."""
+    return math.log2(errors[0] / errors[1])
+
+
+@pytest.mark.parametrize("name", SOLVERS)
+def test_solvers_converge_at_their_order_on_a_gaussian(name):
+    order, make = SOLVERS[name]
+    x = start()
+    exact = gaussian_flow(VP, x, 1.0, 0.01)
+    errors = [(make(n)(Denoiser(gaussian(VP), VP), x) - exact).abs().max().item() for n in (30, 60)]
+    assert slope(errors) > order - 0.35, errors
+
+
+@cache
+def mixture_truth():
+    return DPMSolver(steps=450, predict="x0", grid="log_snr", end=0.01)(Denoiser(Exact(VP), VP), start())
+
+
+@pytest.mark.parametrize("name", SOLVERS)
+def test_solvers_reach_the_truth_on_a_mixture(name):
+    order, make = SOLVERS[name]
+    errors = [(make(n)(Denoiser(Exact(VP), VP), start()) - mixture_truth()).abs().max().item() for n in (30, 60)]
+    assert slope(errors) > order - 0.5, errors
+    assert errors[1] < 0.1
+
+
+@pytest.mark.parametrize(
+    "process", [FLOW, Flow(path="gvp"), Flow(clock="data"), VPSDE(predict="v")], ids=lambda p: type(p).__name__
+)
+@pytest.mark.parametrize("sampler, order", [(Euler, 1), ("midpoint", 2), ("heun", 2), ("rk4", 4)])
+def test_ode_samplers_converge_at_their_order(process, sampler, order):
+    x, errors = start(), []
+    end = 0.0 if isinstance(process, Flow) else 0.05
+    for n in (20, 40):
+        solve = Euler(steps=n, end=end) if sampler is Euler else ODE(steps=n, method=sampler, end=end)
+        seen = states(solve, Denoiser(gaussian(process), process), x)
+        out = seen[-1] if end == 0 else seen[-2]  # before the last step, which is Euler's from end to 0
+        errors.append((out - gaussian_flow(process, x, 1.0, end)).abs().max().item())
+    assert slope(errors) > order - (0.35 if order < 4 else 0.7), errors
+
+
+@pytest.mark.parametrize("process, end", [(EDM(), 0.0), (VP, 0.01), (LATENT, 0.01)], ids=["edm", "vp", "latent"])
+def test_heun_converges_and_ends_on_the_data(process, end):
+    x, errors = start(process=process), []
+    exact = gaussian_flow(process, x, 1.0, 0.0)
+    for n in (20, 40):
+        network = gaussian(process)
+        *_, near, out = states(Heun(steps=n, end=end), Denoiser(network, process), x)
+        assert network.calls == 2 * n - 1
+        errors.append((near - gaussian_flow(process, x, 1.0, end)).abs().max().item())
+    assert slope(errors) > 1.6, errors
+    assert (out - exact).abs().max() < 0.03
+
+
+NOISY = {
+    "euler_maruyama": (VP, lambda: EulerMaruyama(steps=200)),
+    "euler_maruyama-latent": (LATENT, lambda: EulerMaruyama(steps=200)),
+    "sde2m": (VP, lambda: SDEDPMSolverPP2M(steps=60)),
+    "sde2m-edm": (EDM(), lambda: SDEDPMSolverPP2M(steps=60, end=0.0)),
+    "ddpm": (Discrete(betas="linear", first=0), lambda: DDPM(steps=250)),
+    "ddim-1": (Discrete(betas="linear", first=0), lambda: DDIM(steps=250, eta=1.0)),
+    "ddim-0": (Discrete(betas="linear", first=0), lambda: DDIM(steps=250)),
+    "heun-churn": (EDM(), lambda: Heun(steps=40, churn=14.0, churn_max=50.0)),
+}
+
+
+@pytest.mark.parametrize("name", NOISY)
+def test_samples_of_a_gaussian_have_its_moments(name):
+    process, make = NOISY[name]
+    x, noise = start(4, process, size=(8, 20, 20)), Noise(1, range(4))
+    out = make()(Denoiser(gaussian(process), process), x, noise=noise)
+    assert out.mean().item() == pytest.approx(0.4, abs=0.02)
+    assert out.std().item() == pytest.approx(0.5, abs=0.02)
+
+
+@pytest.mark.parametrize("name", NOISY)
+def test_an_image_does_not_depend_on_its_batch(name):
+    process, make = NOISY[name]
+    sampler, seeds = make(), [3, 7, 11]
+    sampler.steps = min(sampler.steps, 25)
+    size = (2, 4, 4)
+
+    def sample(images):
+        noise = Noise(5, images)
+        x = process.prior(noise.start(size, dtype=torch.float64))
+        return sampler(Denoiser(Exact(process), process), x, noise=noise)
+
+    together = sample(seeds)
+    for i, image in enumerate(seeds):
+        assert torch.equal(sample([image])[0], together[i])
+
+
+def test_adaptive_steps_belong_to_one_image_unless_together():
+    x, sampler = start(3), DPMSolverAdaptive()
+    denoiser = Denoiser(Exact(VP), VP)
+    assert torch.equal(sampler(denoiser, x)[1:2], sampler(denoiser, x[1:2]))
+    exact = gaussian_flow(VP, x, 1.0, 1e-3)
+    tight = DPMSolverAdaptive(rtol=1e-5, atol=1e-5)(Denoiser(gaussian(VP), VP), x)
+    assert (tight - exact).abs().max() < 1e-3
+
+
+@pytest.mark.parametrize("order", [1, 2, 3])
+@pytest.mark.parametrize("stages", ["grid", "log_snr"])
+def test_fast_spends_exactly_its_evaluations(order, stages):
+    assert all(sum(fast_orders(steps, order)) == steps for steps in range(1, 100))
+    for steps in (1, 2, 3, 7, 9):
+        network = gaussian(LATENT)
+        DPMSolver(steps=steps, order=order, stages=stages)(Denoiser(network, LATENT), start())
+        assert network.calls == steps
+
+
+@pytest.mark.parametrize(
+    "make, calls",
+    [
+        (Euler, 10),
+        (EulerMaruyama, 10),
+        (UniPC, 10),
+        (SDEDPMSolverPP2M, 10),
+        (lambda steps: DPMSolver(steps=steps, method="multistep"), 10),
+        (lambda steps: ODE(steps=steps, method="midpoint"), 19),
+    ],
+)
+def test_network_evaluations_and_callbacks(make, calls):
+    network, heard = gaussian(VP), []
+    make(steps=10)(
+        Denoiser(network, VP), start(), noise=Noise(0, range(2)), on_step=lambda i, n, x: heard.append((i, n))
+    )
+    assert network.calls == calls
+    assert heard == [(i, 10) for i in range(10)]
+
+
+def never(x, t, y=None):
+    raise AssertionError("the network ran")
+
+
+@pytest.mark.parametrize("sampler, process, words", [
+    (DDPM(), VP, "no discrete chain"),
+    (DDIM(), FLOW, "no discrete chain"),
+    (DDIM(steps=300), LATENT, "no whole stride"),
+    (DDPM(steps=1001), LATENT, "give 1 to 1000"),
+    (DDPM(sections=[400, 10, 10]), LATENT, "of a section of 334"),
+    (DDIM(eta=2.0), LATENT, "eta"),
+    (DPMSolver(), FLOW, "not finite at t = 1"),
+    (DPMSolver(end=0.0), VP, "not finite at t = 0"),
+    (DPMSolver(steps=0), VP, "steps 0"),
+    (DPMSolver(steps=2, method="singlestep"), VP, "at least 3"),
+    (DPMSolver(start=0.1, end=0.2), VP, "end < start"),
+    (DPMSolverAdaptive(atol=0.0), VP, "positive"),
+    (Euler(), EDM(), "still has noise"),
+    (Euler(), Flow(predict="eps"), "not finite at t = 1"),
+    (Euler(end=0.0, grid="log_snr"), FLOW, "not finite|no falling times"),
+    (EulerMaruyama(), FLOW, "not finite"),
+    (EulerMaruyama(), VPSDE(schedule="cosine"), "not finite"),
+    (Heun(), VP, "not finite at t = 0"),
+    (Heun(churn=-1.0, end=0.001), VP, "churn"),
+    (ODE(end=0.0), VP, "not finite"),
+    (UniPC(), FLOW, "not finite"),
+    (SDEDPMSolverPP2M(end=0.0), VP, "not finite"),
+], ids=str)  # fmt: skip
+def test_what_cannot_work_is_refused_before_the_network_runs(sampler, process, words):
+    with pytest.raises(ZooError, match=words):
+        sampler.check(process, None)
+    with pytest.raises(ZooError, match=words):
+        sampler(Denoiser(never, process), start(), noise=Noise(0, range(2)))
+
+
+def test_flows_can_use_every_solver_a_little_inside():
+    x = start()
+    exact = gaussian_flow(FLOW, x, 0.999, 0.001)
+    for sampler in (DPMSolver(steps=60, start=0.999, grid="log_snr"), UniPC(steps=60, start=0.999)):
+        assert (sampler(Denoiser(gaussian(FLOW), FLOW), x) - exact).abs().max() < 3e-3
+
+
+@pytest.mark.parametrize("sampler", [DDIM(eta=1.0), Heun(churn=5.0, end=0.001)], ids=lambda s: type(s).__name__)
+def test_noise_is_asked_for_before_the_network_runs(sampler):
+    with pytest.raises(ZooError, match="draw noise"):
+        sampler(Denoiser(never, LATENT), start())
+
+
+def test_a_recipe_sets_nested_parts():
+    made = factory("sampler", {"use": "dpm_solver", "steps": 20, "grid": {"use": "karras", "rho": 5.0}})()
+    assert made == DPMSolver(steps=20, grid=Karras(rho=5.0)) and DPMSolver(grid=Karras) == DPMSolver(grid="karras")
+    made = factory("guidance", {"use": "upsample", "base": {"use": "cfg", "scale": 4.0}})()
+    assert made.inner.scale == 4.0
+
+
+def test_every_sampler_runs_by_default_on_some_process():
+    for part in parts("sampler"):
+        sampler = part.load()()
+        fitting = [p for p in PROCESSES.values() if not refused(sampler, p)]
+        assert fitting, part.name
+
+
+def refused(sampler, process):
+    try:
+        sampler.check(process, None)
+    except ZooError:
+        return True
+    return False
+
+
+def test_clip_keeps_the_data_in_range():
+    process = Discrete(betas="linear", first=0)
+    out = DDIM(steps=10, clip=0.1)(Denoiser(gaussian(process), process), start())
+    assert out.abs().max() <= 0.1 + 1e-9
