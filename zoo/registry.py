@@ -13,8 +13,7 @@ import linecache
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import cache
-from importlib.metadata import entry_points
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -101,10 +100,11 @@ def register(kind: str, name: str, *, aliases: tuple[str, ...] = ()) -> Callable
 
 def find(kind: str, name: str, where: str | None = None) -> Part:
     """The part called `name`, or a PartError with the nearest name and all the names there are."""
-    shelf = _shelf(_known(kind, where))
-    name = _aliases.get((kind, name), name)
-    if name in shelf:
-        return shelf[name]
+    for read_more in (_known, partial(_own_file, name=name), _shelf):  # the next only if the part is not found yet
+        read_more(kind)
+        if part := _catalog.get(kind, {}).get(_aliases.get((kind, name), name)):
+            return part
+    shelf = _catalog[kind]
     hints = f"plug-ins that failed: {'; '.join(problems)}" if problems else None
     raise PartError(f"unknown {kind} {name!r}", where=where, allowed=sorted(shelf), given=name, fix=hints)
 
@@ -141,6 +141,18 @@ def _shelf(kind: str) -> dict[str, Part]:
     return _catalog.setdefault(kind, {})
 
 
+def _own_file(kind: str, name: str) -> None:
+    """Read the file that is named like the part, so that a recipe costs no more than the parts it uses."""
+    place = PACKAGE / SHELVES[kind]
+    file = place if place.suffix else place / f"{name}.py"
+    if name.isidentifier() and len(name) < 100 and file.is_file():
+        _scan(file, _module_of(file))
+
+
+def _module_of(file: Path) -> str:
+    return ".".join(("zoo", *file.relative_to(PACKAGE).with_suffix("").parts))
+
+
 def _own_shelf(kind: str) -> None:
     """Read this package's parts of a kind; they come first, so that a plug-in cannot take their names."""
     if f"shelf {kind}" in _scanned:
@@ -148,12 +160,14 @@ def _own_shelf(kind: str) -> None:
     place = PACKAGE / SHELVES[kind]
     for file in sorted(place.glob("*.py")) if place.is_dir() else [place]:
         if file.name != "__init__.py" and file.exists():
-            _scan(file, ".".join(("zoo", *file.relative_to(PACKAGE).with_suffix("").parts)))
+            _scan(file, _module_of(file))
     _scanned.add(f"shelf {kind}")
 
 
 @cache
 def _installed_plugins() -> None:
+    from importlib.metadata import entry_points  # slow, and seldom needed
+
     for entry in entry_points(group="zoo.parts"):
         try:
             _scan_all([(file.resolve(), module) for file, module in _module_files(entry.value)], entry.value)

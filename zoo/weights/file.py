@@ -17,12 +17,17 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor
 
 from zoo.errors import CheckpointError
 from zoo.weights.header import AGAIN, FORMAT, read_header
 
+TYPES = {
+    torch.float64: "F64", torch.float32: "F32", torch.float16: "F16", torch.bfloat16: "BF16",
+    torch.int64: "I64", torch.int32: "I32", torch.int16: "I16", torch.int8: "I8", torch.uint8: "U8", torch.bool: "BOOL",
+    torch.float8_e4m3fn: "F8_E4M3", torch.float8_e5m2: "F8_E5M2",
+}  # fmt: skip
 
 @dataclass(frozen=True)
 class Weights:
@@ -36,22 +41,22 @@ class Weights:
 def save_weights(path: str | Path, tensors: Mapping[str, Tensor], recipe_yaml: str, card: Mapping[str, Any]) -> None:
     """Write a weights file; a crash leaves the old file or the new one, never a part.
 
-    Tensors may be non-contiguous, share memory or live on a device; each is stored whole.
+    Tensors may be non-contiguous, share memory or live on a device; each is stored whole. The same content
+    gives the same bytes.
 
     Raises: CheckpointError if a tensor cannot be stored, OSError if the disk refuses.
     """
-    path, whole = Path(path), storable(tensors)
+    path = Path(path)
+    aligned = sorted(tensors, key=lambda name: (-tensors[name].element_size(), name))
+    whole = {name: tensors[name].detach().cpu().contiguous() for name in aligned}
     metadata = {"format": FORMAT, "recipe": recipe_yaml, "card": json.dumps(dict(card), sort_keys=True)}
-    metadata["sha256"] = digest(whole, metadata["recipe"], metadata["card"])
+    metadata["sha256"] = digest(whole, recipe_yaml, metadata["card"])
+    header = _header(whole, metadata, str(path))
     path.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(path) as aside:
-        aside.touch()
-        mode = aside.stat().st_mode & 0o777
-        try:
-            save_file(whole, aside, metadata)
-        except (SafetensorError, ValueError, RuntimeError) as error:
-            raise CheckpointError(f"cannot write weights: {error}", where=str(path)) from None
-        aside.chmod(mode)  # safetensors writes 0600, whatever the umask
+    with replacing(path) as aside, aside.open("wb") as file:
+        file.write(len(header).to_bytes(8, "little") + header)
+        for tensor in whole.values():
+            file.write(_bytes(tensor))
 
 
 def read_weights(path: str | Path) -> Weights:
@@ -75,20 +80,27 @@ def digest(tensors: Mapping[str, Tensor], recipe_yaml: str, card: str) -> str:
     for name in sorted(tensors):
         tensor = tensors[name]
         total.update(json.dumps([name, str(tensor.dtype), *tensor.shape]).encode())
-        if tensor.numel():
-            total.update(tensor.reshape(-1).view(torch.uint8).numpy())
+        total.update(_bytes(tensor))
     return total.hexdigest()
 
 
-def storable(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The tensors on the CPU, contiguous, and each alone in its memory, as safetensors wants them."""
-    whole, taken = {}, set()
+def _header(tensors: Mapping[str, Tensor], metadata: Mapping[str, str], where: str) -> bytes:
+    """The safetensors header; written here because the library orders its metadata by chance."""
+    entries: dict[str, Any] = {"__metadata__": dict(metadata)}
+    start = 0
     for name, tensor in tensors.items():
-        plain = tensor.detach().cpu().contiguous()
-        place = plain.untyped_storage().data_ptr()
-        whole[name] = plain.clone() if place in taken else plain
-        taken.add(place)
-    return whole
+        if tensor.dtype not in TYPES or name == "__metadata__":
+            raise CheckpointError(f"tensor {name!r} of type {tensor.dtype} cannot be stored", where=where)
+        end = start + tensor.numel() * tensor.element_size()
+        entries[name] = {"dtype": TYPES[tensor.dtype], "shape": list(tensor.shape), "data_offsets": [start, end]}
+        start = end
+    text = json.dumps(entries, separators=(",", ":")).encode()
+    return text.ljust(-(-len(text) // 8) * 8)
+
+
+def _bytes(tensor: Tensor) -> memoryview:
+    """The bytes of a contiguous tensor on the CPU."""
+    return memoryview(tensor.reshape(-1).view(torch.uint8).numpy() if tensor.numel() else b"")
 
 
 @contextmanager

@@ -43,12 +43,12 @@ def read_header(path: str | Path) -> Header:
     where = str(path)
     entries = _entries(Path(path))
     metadata = entries.pop("__metadata__", {})
-    texts = [metadata.get(key) for key in ("recipe", "card", "sha256")]
-    if metadata.get("format") != FORMAT or not all(isinstance(text, str) for text in texts):
+    recipe_yaml, card, sha256 = (metadata.get(key) for key in ("recipe", "card", "sha256"))
+    if metadata.get("format") != FORMAT or not all(isinstance(text, str) for text in (recipe_yaml, card, sha256)):
         raise CheckpointError(f"not a weights file of zoo: its format is {metadata.get('format')!r}, not {FORMAT!r}",
                               where=where, fix="zoo-convert reads the published formats")
-    _json_object(metadata["card"].encode(), where)
-    return Header(*texts, _shapes(entries, where))
+    _json_object(card, where)
+    return Header(recipe_yaml, card, sha256, _shapes(entries, where))
 
 
 def _entries(path: Path) -> dict[str, Any]:
@@ -81,7 +81,7 @@ def _shapes(entries: dict[str, Any], where: str) -> dict[str, tuple[str, tuple[i
         raise CheckpointError("damaged weights file: unreadable header", where=where, fix=AGAIN) from None
 
 
-def _json_object(text: bytes, where: str) -> dict[str, Any]:
+def _json_object(text: bytes | str, where: str) -> dict[str, Any]:
     try:
         found = json.loads(text)
     except (ValueError, RecursionError):

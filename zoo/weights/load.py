@@ -60,7 +60,8 @@ def load_strict(module: nn.Module, tensors: Mapping[str, Tensor], where: str) ->
         ]),
     ]  # fmt: skip
     if any(complaints):
-        raise CheckpointError("these weights do not fit their recipe: " + "; ".join(filter(None, complaints)), where=where)
+        listed = "; ".join(filter(None, complaints))
+        raise CheckpointError(f"these weights do not fit their recipe: {listed}", where=where)
     module.load_state_dict(tensors)
 
 
