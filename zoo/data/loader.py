@@ -1,0 +1,152 @@
+"""Batches of any data set, from any image on; what they hold does not depend on how they are read.
+
+Legend: B batch, C channels, H height, W width.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import count as count_from
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from zoo.data.memory import LIMIT, memory_of, read, spread
+from zoo.data.order import locate
+from zoo.data.protocols import Dataset, Sample
+from zoo.data.transform import flips, mirror, to_float
+from zoo.errors import DataError
+
+Device = torch.device | str | None
+Pixels = tuple[np.ndarray, dict[str, np.ndarray]]
+PREFETCH = 4
+
+
+class Batch(NamedTuple):
+    """images (B,C,H,W) float32 in [-1, 1], labels (B,) int64 by name, and the number of the first image."""
+
+    images: Tensor
+    labels: dict[str, Tensor]
+    first: int
+
+
+def batches(dataset: Dataset, *, seed: int, batch: int, start: int = 0, workers: int = 0, flip: bool = False,
+            device: Device = None, share: tuple[int, int] = (0, 1), keep: int = LIMIT,
+            context: str | None = None) -> Iterator[Batch]:  # fmt: skip
+    """Training batches without end, from image number `start` on.
+
+    Args:
+        batch: images an update, over all processes.
+        start: images seen before; batches then equal those of a run that never stopped.
+        workers: processes that read images, or threads where the images are kept; 0 reads in line.
+        flip: mirror every second image, by chance.
+        share: (rank, ranks); this process gets its part of every batch.
+        keep: bytes of decoded images to keep in memory; a larger data set is read again every epoch.
+        context: how workers are started, for instance "spawn"; None is Python's own choice.
+
+    Raises: DataError if the data set is empty, unreadable, or a worker dies.
+    """
+    if not len(dataset):
+        raise DataError("there are no images to train on", fix="look at the data set's path and filters")
+    if batch < share[1]:
+        raise DataError(f"a batch of {batch} cannot be shared by {share[1]} processes", fix="enlarge train.batch")
+    chosen = (positions(first, batch, share) for first in count_from(start, batch))
+    memory = memory_of(dataset, len(dataset), keep)
+    if memory is None and workers:
+        source = _from_workers(dataset, seed, start, batch, share, workers, _is_cuda(device), context)
+    else:
+        source = _in_line(dataset, memory, seed, start, batch, share, workers)
+    for where, (pixels, labels) in zip(chosen, source):
+        pixels = torch.as_tensor(pixels)
+        if flip:
+            mirror(pixels, flips(seed, where))
+        yield Batch(to_float(pixels.to(device, non_blocking=True)), _on(labels, device), int(where[0]))
+
+
+def val_batches(dataset: Dataset, *, batch: int, count: int | None = None, device: Device = None,
+                workers: int = 4, keep: int = LIMIT) -> Iterator[Batch]:  # fmt: skip
+    """One pass in a fixed order, unflipped, with the last batch as short as it comes.
+
+    Args:
+        count: at most so many images, spread evenly over the data set; None takes all.
+    """
+    rows = len(dataset) if count is None else min(count, len(dataset))
+    memory = memory_of(dataset, rows, keep) if rows else None
+    for first in range(0, rows, batch):
+        where = np.arange(first, min(first + batch, rows))
+        if memory:
+            pixels, labels = memory.take(dataset, where, workers)
+        else:
+            pixels, labels = stacked(read(dataset, spread(rows, len(dataset))[where], workers))
+        yield Batch(to_float(torch.as_tensor(pixels).to(device)), _on(labels, device), first)
+
+
+def positions(first: int, batch: int, share: tuple[int, int]) -> np.ndarray:
+    """The image numbers of one process's part of the batch that begins at `first`."""
+    rank, ranks = share
+    return np.arange(first + batch * rank // ranks, first + batch * (rank + 1) // ranks, dtype=np.int64)
+
+
+def stacked(samples: list[Sample]) -> Pixels:
+    """Pixels (B,H,W,C) and labels (B,) of several samples."""
+    labels = {name: np.array([s.labels[name] for s in samples], dtype=np.int64) for name in samples[0].labels}
+    return np.stack([s.image for s in samples]), labels
+
+
+class Indices:
+    """The indices of each batch, without end: what the workers are told to read."""
+
+    def __init__(self, n: int, seed: int, start: int, batch: int, share: tuple[int, int]):
+        self.n, self.seed, self.start, self.batch, self.share = n, seed, start, batch, share
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        for first in count_from(self.start, self.batch):
+            yield locate(positions(first, self.batch, self.share), self.n, self.seed)[1]
+
+
+class Reader:
+    """A data set whose items are whole batches; a DataError travels home as a value, with its text as it is."""
+
+    def __init__(self, dataset: Dataset):
+        self.dataset = dataset
+
+    def __getitem__(self, indices: np.ndarray) -> tuple[Tensor, dict[str, Tensor]] | str:
+        try:
+            pixels, labels = stacked(read(self.dataset, indices, 1))
+        except DataError as error:
+            return str(error)
+        return torch.from_numpy(pixels), {name: torch.from_numpy(value) for name, value in labels.items()}
+
+
+def _in_line(dataset, memory, seed, start, batch, share, threads) -> Iterator[Pixels]:
+    for indices in Indices(len(dataset), seed, start, batch, share):
+        yield memory.take(dataset, indices, threads) if memory else stacked(read(dataset, indices, 1))
+
+
+def _from_workers(dataset, seed, start, batch, share, workers, pin, context) -> Iterator:
+    loader = DataLoader(
+        Reader(dataset), sampler=Indices(len(dataset), seed, start, batch, share), batch_size=None,  # type: ignore[arg-type]
+        num_workers=workers, persistent_workers=True, prefetch_factor=PREFETCH, pin_memory=pin,
+        multiprocessing_context=context,
+    )  # fmt: skip
+    arriving = iter(loader)
+    while True:
+        try:
+            item = next(arriving)
+        except RuntimeError as error:
+            raise DataError(f"a process that reads images died: {error}", where="data",
+                            fix="set train.workers=0 to see why, or give it more memory") from error
+        if isinstance(item, str):
+            raise DataError(item)
+        yield item
+
+
+def _on(labels: dict, device: Device) -> dict[str, Tensor]:
+    return {name: torch.as_tensor(value).to(device, non_blocking=True) for name, value in labels.items()}
+
+
+def _is_cuda(device: Device) -> bool:
+    return device is not None and torch.device(device).type == "cuda"
