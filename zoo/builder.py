@@ -89,14 +89,21 @@ def summary(recipe: Recipe | str | Path, overrides: Sequence[str] = ()) -> dict[
     with torch.device("meta"):
         backbone = build_backbone(recipe)
         x, t = torch.empty(1, *recipe["shape"]), torch.empty(1)
+        y = {name: torch.zeros(1, dtype=torch.int64) for name in _needed(backbone)}
         with torch.no_grad():
-            macs, by_module = count_macs(backbone, x, t)
-    hidden = sum(_hidden(by_module, name, module) for name, module in backbone.named_modules())
+            macs, by_module = count_macs(backbone, x, t, y)
+    root = type(backbone).__name__
+    hidden = sum(_hidden(by_module, f"{root}.{name}", module) for name, module in backbone.named_modules())
     return {
         "parameters": sum(p.numel() for p in backbone.parameters()),
         "macs": macs,
         "paper_macs": macs - hidden if hidden else None,
     }
+
+
+def _needed(backbone: nn.Module) -> list[str]:
+    """Labels that have no null value and must be given."""
+    return [m.reads for m in backbone.modules() if getattr(m, "has_null", True) is False]
 
 
 def _hidden(by_module: dict[str, int], name: str, module: nn.Module) -> int:

@@ -87,8 +87,9 @@ def declarations(path: Path, source: str | None = None) -> list[Declaration]:
     for node in tree.body:
         if not isinstance(node, (ast.ClassDef, ast.FunctionDef)):
             continue
-        for call in (d for d in node.decorator_list if _is_register(d)):
-            found.append(_declaration(node, call, classes, lines, path))
+        for call in node.decorator_list:
+            if isinstance(call, ast.Call) and _is_register(call):
+                found.append(_declaration(node, call, classes, lines, path))
     return found
 
 
@@ -115,9 +116,8 @@ def _parse(path: Path, source: str) -> tuple[ast.Module, dict[str, ast.ClassDef]
     return tree, {n.name: n for n in tree.body if isinstance(n, ast.ClassDef)}, source.split("\n")
 
 
-def _is_register(node: ast.expr) -> bool:
-    function = node.func if isinstance(node, ast.Call) else None
-    name = function.attr if isinstance(function, ast.Attribute) else getattr(function, "id", None)
+def _is_register(call: ast.Call) -> bool:
+    name = call.func.attr if isinstance(call.func, ast.Attribute) else getattr(call.func, "id", None)
     return name == "register"
 
 
@@ -197,7 +197,7 @@ def _field(name: str, annotation, default, node, lines: list[str], path: Path) -
     return Field(name, parse_type(annotation, where), value, doc)
 
 
-def _comment(node: ast.AST, lines: list[str]) -> str:
+def _comment(node: Any, lines: list[str]) -> str:
     """The comment at the end of the field's line, if nothing but punctuation stands between."""
     rest = lines[node.end_lineno - 1].encode()[node.end_col_offset :].decode()  # ast counts bytes
     found = re.match(r"[\s,)]*(?:->[^#]*)?:?\s*#\s*(.*)$", rest)

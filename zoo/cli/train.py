@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -40,7 +41,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 @command
-def main(argv: list[str] | None = None) -> int:
+def main(argv: Sequence[str] | None = None) -> int:
     """Parse, then explain, plan or train."""
     args = parser().parse_intermixed_args(argv)
     from zoo.recipe import load_recipe
@@ -54,14 +55,16 @@ def main(argv: list[str] | None = None) -> int:
     if args.dry_run:
         print(*rehearse(recipe, args.device), sep="\n")
         return 0
-    print(train(recipe, args.out or run_folder(recipe), resume=args.resume, device=args.device, max_minutes=args.max_minutes))
+    folder = args.out or run_folder(recipe)
+    print(train(recipe, folder, resume=args.resume, device=args.device, max_minutes=args.max_minutes))
     return 0
 
 
 def run_folder(recipe: Recipe) -> Path:
     """Where a recipe trains unless told: the run folder it comes from, else runs/NAME."""
-    from_run = recipe.path is not None and recipe.path.name == "recipe.yaml"
-    return recipe.path.parent if from_run else Path("runs") / recipe.name
+    if recipe.path is not None and recipe.path.name == "recipe.yaml":
+        return recipe.path.parent
+    return Path("runs") / recipe.name
 
 
 if __name__ == "__main__":

@@ -48,7 +48,7 @@ def load_official(family: str, state_dict: Mapping[str, Tensor], **hints: Any) -
 
     Raises: CheckpointError for an unknown family, or listing the names that are missing or left over.
     """
-    from zoo.build import build_backbone
+    from zoo.builder import build_backbone
     from zoo.recipe import Recipe
 
     module = _family(family)

@@ -21,7 +21,8 @@ def explain(key: str, node: Node) -> str:
 
 def history(node: Node) -> Iterator[Node]:
     """What the node overrode, the latest first."""
-    while (node := node.before) is not None:
+    while node.before is not None:
+        node = node.before
         yield node
 
 

@@ -1,5 +1,7 @@
 """The top level of a recipe, and the same knowledge as a JSON schema for editors."""
-# ruff: noqa: F821  (the kinds inside Make[...] are names of shelves; nothing is imported for them)
+# The kinds inside Make[...] are names of shelves; nothing is imported for them:
+# ruff: noqa: F821
+# pyright: reportUndefinedVariable=false, reportAssignmentType=false
 
 from __future__ import annotations
 

@@ -23,9 +23,10 @@ FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?|[-+]?\.
 EXOTIC = re.compile("[\r\x85\u2028\u2029\ufeff]")
 WORDS = {word: value for name, value in (("true", True), ("false", False), ("null", None))
          for word in (name, name.title(), name.upper())} | {"": None, "~": None}
+Base: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
-class Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):
+class Loader(Base):
     """Only its events are used: nothing is constructed, so nothing can be executed."""
 
 
@@ -57,13 +58,13 @@ class _Reader:
                 raise RecipeError(f"{len(text)} bytes of YAML, more than {MAX_BYTES}", where=self.source)
             return self._document(iter(yaml.parse(text.decode("utf-8-sig"), Loader)))
         except UnicodeError as error:
-            raise RecipeError(f"not text in UTF-8: {error.reason}", where=self.source) from None
+            raise RecipeError(f"not text in UTF-8: {error}", where=self.source) from None
         except yaml.YAMLError as error:
             mark = getattr(error, "problem_mark", None)
             what = getattr(error, "problem", None) or getattr(error, "reason", None) or str(error)
             raise RecipeError(f"not YAML: {what}", where=self._at(mark) if mark else self.source) from None
 
-    def _document(self, events: Iterator[yaml.Event]) -> Node:
+    def _document(self, events: Iterator[Any]) -> Node:
         next(events)
         if isinstance(next(events), yaml.StreamEndEvent):
             return Node(None, self.source)
@@ -73,7 +74,7 @@ class _Reader:
             raise RecipeError("a second document", where=self._at(last.start_mark), fix="keep one recipe in a file")
         return root
 
-    def _node(self, events: Iterator[yaml.Event], event: yaml.Event, depth: int) -> Node:
+    def _node(self, events: Iterator[Any], event: Any, depth: int) -> Node:
         where = self._at(event.start_mark)
         self._count(1, depth, where)
         if isinstance(event, yaml.AliasEvent):
@@ -90,13 +91,13 @@ class _Reader:
             self.anchors[event.anchor] = node
         return node
 
-    def _list(self, events: Iterator[yaml.Event], depth: int) -> list[Node]:
+    def _list(self, events: Iterator[Any], depth: int) -> list[Node]:
         items = []
         while not isinstance(event := next(events), yaml.SequenceEndEvent):
             items.append(self._node(events, event, depth + 1))
         return items
 
-    def _mapping(self, events: Iterator[yaml.Event], depth: int) -> dict[str, Node]:
+    def _mapping(self, events: Iterator[Any], depth: int) -> dict[str, Node]:
         items: dict[str, Node] = {}
         while not isinstance(event := next(events), yaml.MappingEndEvent):
             where = self._at(event.start_mark)
@@ -126,7 +127,7 @@ class _Reader:
         if depth > MAX_DEPTH:
             raise RecipeError(f"nested more than {MAX_DEPTH} deep", where=where)
 
-    def _at(self, mark: yaml.Mark) -> str:
+    def _at(self, mark: Any) -> str:
         return f"{self.source}:{mark.line + 1}" if self.numbered else self.source
 
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 from exact import PROCESSES, Exact, gaussian, gaussian_flow
 
-from zoo.build import factory
+from zoo.builder import factory
 from zoo.diffusion.denoiser import Denoiser
 from zoo.diffusion.noise import Noise
 from zoo.diffusion.process.discrete import Discrete

@@ -1,0 +1,93 @@
+"""zoo-train as it is typed."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from tiny_runs import losses, same, tensors, trained
+
+from zoo.cli.train import main, parser
+
+ROOT = Path(__file__).parents[3]
+ONE_THREAD = {**os.environ, "OMP_NUM_THREADS": "1"}
+
+
+def test_help_has_examples_and_needs_no_torch():
+    code = "import sys; from zoo.cli.train import parser; parser().format_help(); print('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n" and "--resume --max-minutes" in parser().format_help()
+
+
+def test_explain_names_the_line(recipe_file, capsys):
+    assert main([str(recipe_file), "--explain", "train.batch"]) == 0
+    said = capsys.readouterr().out
+    assert "6" in said and "tiny.yaml" in said and "images an update" in said
+
+
+def test_a_dry_run_says_what_would_happen_and_writes_nothing(recipe_file, tmp_path, capsys):
+    assert main([str(recipe_file), "--dry-run", "--device", "cpu", "--out", str(tmp_path / "a")]) == 0
+    said = capsys.readouterr().out
+    assert "40 updates of 6 images" in said and "M parameters" in said and "kernels" in said
+    assert not (tmp_path / "a").exists()
+
+
+@pytest.mark.parametrize(("arguments", "message"), [
+    (["no_such_recipe"], "no_such_recipe"),
+    (["RECIPE", "train.batsh=3"], "did you mean 'batch'?"),
+    (["RECIPE", "train.batch=0"], "train.batch"),
+    (["RECIPE", "--device", "quantum"], "quantum"),
+    (["RECIPE", "data.path=/nowhere"], "nowhere"),
+    (["RECIPE", "data=null"], "data"),
+    (["RECIPE", "--explain", "train.bath"], "batch"),
+])  # fmt: skip
+def test_mistakes_exit_with_2_and_one_message(arguments, message, recipe_file, tmp_path, capsys):
+    arguments = [str(recipe_file) if a == "RECIPE" else a for a in arguments]
+    assert main([*arguments, "--out", str(tmp_path / "a")]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("error: ") and message in error and "Traceback" not in error
+
+
+def test_a_run_folder_continues_in_itself(tiny, tmp_path, capsys):
+    trained(tiny("train.steps=3"), tmp_path / "a")
+    assert main([str(tmp_path / "a"), "train.steps=6", "--resume", "--device", "cpu"]) == 0
+    assert "finished 6 updates" in capsys.readouterr().out
+    assert main([str(tmp_path / "a"), "--resume", "--device", "cpu"]) == 0
+    assert "nothing to do" in capsys.readouterr().out
+
+
+def test_ctrl_c_saves_exits_with_0_and_resumes_exactly(recipe_file, tiny, tmp_path):
+    command = [sys.executable, "-u", "-m", "zoo.cli.train", str(recipe_file), "train.steps=400", "--device", "cpu",
+               "--out", str(tmp_path / "a")]  # fmt: skip
+    with subprocess.Popen(command, cwd=ROOT, env=ONE_THREAD, stdout=subprocess.PIPE, text=True) as process:
+        for line in process.stdout:
+            if line.startswith("step 9/"):
+                process.send_signal(signal.SIGINT)
+                break
+        rest = process.stdout.read()
+    assert process.returncode == 0 and "stopped by Ctrl-C at step" in rest
+    (saved,) = (tmp_path / "a/checkpoints").iterdir()
+    step = int(saved.name[5:])
+    assert 9 <= step < 400
+    goal = f"train.steps={step + 6}"
+    trained(tiny(goal), tmp_path / "a", resume=True)
+    trained(tiny(goal), tmp_path / "b")
+    assert same(tensors(tmp_path / "a", step + 6), tensors(tmp_path / "b", step + 6))
+    assert losses(tmp_path / "a") == losses(tmp_path / "b")
+
+
+def test_two_trainers_cannot_share_a_folder(recipe_file, tiny, tmp_path):
+    command = [sys.executable, "-u", "-m", "zoo.cli.train", str(recipe_file), "train.steps=100000", "--device", "cpu",
+               "--out", str(tmp_path)]  # fmt: skip
+    with subprocess.Popen(command, cwd=ROOT, env=ONE_THREAD, stdout=subprocess.DEVNULL) as first:
+        deadline = time.monotonic() + 60
+        while not (tmp_path / "run.lock").exists() and time.monotonic() < deadline:
+            time.sleep(0.05)
+        assert main([str(recipe_file), "--out", str(tmp_path)]) == 2
+        first.kill()
+    assert "finished" in trained(tiny("train.steps=1"), tmp_path, resume=True)

@@ -1,0 +1,7 @@
+"""Operators: each one function with several backends behind it; `naive.py` is the truth, `dispatch.py` chooses."""
+
+from zoo.ops.causal_conv import causal_conv
+from zoo.ops.dispatch import report
+from zoo.ops.selective_scan import selective_scan
+
+__all__ = ["causal_conv", "report", "selective_scan"]

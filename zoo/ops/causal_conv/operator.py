@@ -1,0 +1,56 @@
+"""The causal convolution as PyTorch custom operators; see the scan's `operator.py`, which is built the same way."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from zoo.ops import flops
+from zoo.ops.causal_conv.inputs import Inputs
+from zoo.ops.dispatch import Problem, choose
+
+
+def _backend(x: Inputs, backend: str):
+    return choose("causal_conv", Problem(x.x.device, x.x.dtype, x.weight.shape[1]), backend)
+
+
+@torch.library.custom_op("zoo::causal_conv", mutates_args=())
+def conv(x: Tensor, weight: Tensor, bias: Tensor | None, order: Tensor | None, silu: bool, backend: str) -> Tensor:
+    inputs = Inputs(x, weight, bias, order, silu)
+    return _backend(inputs, backend).forward(inputs)
+
+
+@conv.register_fake
+def _(x, weight, bias, order, silu, backend):
+    return x.new_empty(x.shape)
+
+
+@torch.library.custom_op("zoo::causal_conv_backward", mutates_args=())
+def conv_backward(
+    gy: Tensor, x: Tensor, weight: Tensor, bias: Tensor | None, order: Tensor | None, silu: bool, backend: str
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Gradients of x, weight and bias in the dtype of each; an empty tensor for no bias."""
+    inputs = Inputs(x, weight, bias, order, silu)
+    gradients = _backend(inputs, backend).backward(inputs, gy)
+    return tuple(x.new_empty(0) if t is None else g.to(t.dtype).contiguous() for t, g in zip(inputs[:3], gradients))
+
+
+@conv_backward.register_fake
+def _(gy, x, weight, bias, order, silu, backend):
+    return tuple(x.new_empty(0) if t is None else t.new_empty(t.shape) for t in (x, weight, bias))
+
+
+def _setup_context(ctx, inputs, output):
+    *tensors, ctx.silu, ctx.backend = inputs
+    ctx.save_for_backward(*tensors)
+
+
+def _backward(ctx, gy):
+    x, weight, bias, order = ctx.saved_tensors
+    gx, gw, gb = conv_backward(gy, x, weight, bias, order, ctx.silu, ctx.backend)
+    return gx, gw, None if bias is None else gb, None, None, None
+
+
+conv.register_autograd(_backward, setup_context=_setup_context)
+flops.register(torch.ops.zoo.causal_conv, flops.causal_conv)
+flops.register(torch.ops.zoo.causal_conv_backward, flops.causal_conv_backward)

@@ -1,0 +1,131 @@
+"""Training, on one page: look at the clock; then preview, validate, save; then one update."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from functools import partial
+from pathlib import Path
+
+import torch
+
+from zoo.builder import section
+from zoo.recipe import Recipe
+from zoo.sampling.api import pick_device
+from zoo.train.feed import Feed
+from zoo.train.guard import Guard, diagnose
+from zoo.train.page import write_page
+from zoo.train.precision import configure
+from zoo.train.preview import Preview
+from zoo.train.progress import Progress
+from zoo.train.report import report
+from zoo.train.run import Run
+from zoo.train.settings import Train
+from zoo.train.state import State
+from zoo.train.step import Draw, Objective, Update
+from zoo.train.stop import Stop
+from zoo.train.validate import Validation
+
+
+def train(recipe: Recipe, folder: str | Path, *, resume: bool = False, device: str = "auto",
+          max_minutes: float = 0.0) -> str:  # fmt: skip
+    """Train what a recipe describes, in a run folder; returns in a sentence how it ended.
+
+    It stops cleanly, with a checkpoint, after the last step, at Ctrl-C or SIGTERM, and at the time limit.
+
+    Args:
+        resume: continue from the newest valid checkpoint of the folder, if there is one.
+        max_minutes: time limit, 0 for the recipe's.
+
+    Raises: ZooError if the folder is in use or holds another run, if data or recipe do not fit, or if a
+        loss is not finite.
+    """
+    settings, place = section(recipe, "train")(), pick_device(device)
+    configure(place, settings.precision, settings.deterministic)
+    with ExitStack() as stack:
+        stop = stack.enter_context(Stop(max_minutes or settings.max_minutes))
+        run = stack.enter_context(Run(Path(folder), recipe, settings, resume=resume))
+        screen = stack.enter_context(Progress(settings))
+        state, feed = State.start(recipe, settings, place), Feed(recipe, settings, place)
+        for line in report(recipe, settings, place, feed.datasets):
+            screen.say(line)
+        run.restore(state, screen.say)
+        if state.step >= settings.steps:
+            return f"nothing to do: {folder} has reached step {state.step:,} of {settings.steps:,}"
+        learn(state, run, feed, screen, stop)
+    finished = state.step >= settings.steps
+    how = f"finished {state.step:,} updates" if finished else f"stopped by {stop.reason} at step {state.step:,}"
+    return f"{how}; everything is in {folder}"
+
+
+def rehearse(recipe: Recipe, device: str = "auto") -> list[str]:
+    """What `train` would say before its first update."""
+    settings, place = section(recipe, "train")(), pick_device(device)
+    return [*report(recipe, settings, place, Feed(recipe, settings, place).datasets)]
+
+
+def learn(state: State, run: Run, feed: Feed, screen: Progress, stop: Stop) -> None:
+    """The loop, from `state.step` to the last one or to a request to stop.
+
+    A request to stop cuts a validation or a preview short; that one is not made up for when the run goes on.
+    """
+    settings, start = run.settings, state.step
+    objective = Objective(run.recipe, state.backbone, settings.precision)
+    guard = Guard(settings.nonfinite, feed.device)
+    update = Update(objective, settings, guard)
+    validate = Validation(objective, partial(feed.held_out, state.micro), settings.seed)
+    preview = Preview(run.recipe, settings, state, run.samples, screen.say)
+    explain = partial(replay, state, objective, feed, settings)
+    if settings.compile:
+        compile_blocks(state.backbone)
+    batches = feed.batches(state.images)
+    screen.mark(state)
+    while True:
+        last, asked, record = state.step >= settings.steps, bool(stop), {}
+        due = partial(is_due, state.step, start, last)
+        if due(settings.log_every):
+            guard.check(explain)
+            record = {**state.meter.read(), "lr": state.optimizer.param_groups[0]["lr"], **screen.measure(state)}
+        if due(settings.val_every):
+            record |= validate(state, not last and stop)
+        if record:
+            run.log(state.step, record)
+            screen.show(state, record)
+        if due(settings.preview_every):
+            preview(state, not last and stop)
+        if due(settings.save_every) or ((last or asked) and state.step > start):
+            guard.check(explain)
+            run.save(state, screen.say)
+        looked = any(map(due, (settings.val_every, settings.preview_every, settings.save_every)))
+        if looked or asked:
+            write_page(run.folder, run.recipe, run.history)
+        if last or asked:
+            break
+        if looked or record:
+            screen.mark(state)
+        update(state, next(batches))
+        screen.tick(state)
+    run.check_saved()
+
+
+def is_due(step: int, start: int, last: bool, every: int) -> bool:
+    """Whether something that happens `every` so many updates happens now; where a run continues, it has happened."""
+    return bool(every) and step > start and (last or step % every == 0)
+
+
+def replay(state: State, objective: Objective, feed: Feed, settings: Train, step: int) -> str:
+    """Compute update `step` once more, with the weights that it met, to say what went wrong."""
+    batch = next(feed.batches(step * state.batch))
+    draw = objective.draw(batch.images, settings.seed, batch.first, settings.label_dropout)
+    for at in range(0, len(batch.images), state.micro):
+        rows = slice(at, at + state.micro)
+        part, labels = Draw(*(v[rows] for v in draw)), {name: v[rows] for name, v in batch.labels.items()}
+        losses = partial(objective, batch.images[rows], labels, part, dropping=settings.label_dropout > 0)
+        if reason := diagnose(state.backbone, losses, batch.first + at):
+            return reason
+    return f"images {batch.first} to {batch.first + state.batch - 1} gave numbers that are not finite, and now do not"
+
+
+def compile_blocks(backbone: torch.nn.Module) -> None:
+    """Compile each block by itself, which is quick; a backbone without blocks as a whole."""
+    for block in getattr(backbone, "blocks", [backbone]):
+        block.compile()
