@@ -34,7 +34,10 @@ _PLACES = {
     "ZooError": "zoo.errors",
 }
 _PACKAGES = ("diffusion", "interop", "ops", "parts")
-__all__ = [*_PLACES, *_PACKAGES, "__version__"]
+__all__ = [
+    "Grid", "Make", "Recipe", "ZooError", "__version__", "build", "diffusion", "from_pretrained", "interop",
+    "load_recipe", "ops", "parts", "register", "sample",
+]  # fmt: skip
 
 
 def __getattr__(name: str) -> Any:

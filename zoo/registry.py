@@ -21,7 +21,7 @@ from zoo.errors import PartError
 from zoo.signature import Declaration, Field, declarations
 
 T = TypeVar("T")
-Make = Callable[..., T]
+Make = Callable[..., T] | Any  # Any: its default is the name of a part
 """A field that holds a part: what arrives is a factory, to be called with what the owner gives."""
 
 PACKAGE = Path(__file__).resolve().parent

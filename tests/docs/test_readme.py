@@ -15,8 +15,8 @@ import torch
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-TINY = ["backbone.width=32", "backbone.depth=3", "sampler.steps=4", "train.steps=2", "train.batch=4", "train.warmup=1",
-        "train.val_images=8", "train.preview_count=4", "train.workers=0"]  # fmt: skip
+TINY = ["backbone.width=32", "backbone.depth=3", "sampler.steps=4", "train.steps=2", "train.batch=4",
+        "train.warmup=1", "train.val_images=8", "train.preview_count=4", "train.workers=0"]  # fmt: skip
 
 
 def blocks(language: str, text: str = README) -> list[str]:

@@ -40,7 +40,7 @@ def test_the_output_is_the_published_one(name):
 
 @pytest.mark.parametrize("name", NAMES_OF_FIXTURES)
 def test_every_traced_block_is_the_published_one_read_through_the_order(name):
-    backbone, meta, tensors, _, y = load(name)
+    backbone, _, tensors, _, y = load(name)
     seen = {}
     for i, block in enumerate(backbone.blocks):
         block.register_forward_hook(lambda _, args, out, i=i: seen.update({i: (out.value, args[3])}))
@@ -84,7 +84,7 @@ def test_float64_agrees_with_float64():
 
 def test_a_wide_skip_of_two_linear_maps_equals_one():
     """Above width 512 two linear maps are published; the same numbers split in two give the same output."""
-    backbone, meta, tensors, state, y = load("cond_rhopad_8x8")
+    _, meta, tensors, state, y = load("cond_rhopad_8x8")
     split = {}
     for name, tensor in state.items():
         if name.endswith("skip_linear.weight"):
@@ -117,6 +117,6 @@ def test_a_missing_tensor_is_named():
 
 
 def test_a_misspelt_hint_is_pointed_out():
-    meta, _, state = fixture("uncond_lateral_5x5")
+    _, _, state = fixture("uncond_lateral_5x5")
     with pytest.warns(UserWarning, match="scan_pattern_len"):
         load_official("dim", state, scan_patern_len=3)

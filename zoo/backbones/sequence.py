@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection
 from dataclasses import replace
 from typing import Literal
 
@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from zoo.grid import Grid
 from zoo.parts import protocols as slot
-from zoo.parts.protocols import Stream
+from zoo.parts.protocols import Labels, Stream
 from zoo.registry import Make, register
 
 
@@ -54,11 +54,12 @@ class SequenceBackbone(nn.Module):
     ):
         super().__init__()
         *frames, channels, height, image_width = shape
-        self.depth, self.mirror, self.tokens_at = depth, mirror, tokens_at
+        self.depth, self.mirror = depth, mirror
+        self.tokens_at: Literal["front", "end"] = tokens_at
         self.patch = patch(width, channels, out_channels)
         self.enhancer_in, self.enhancer_out = enhancer(width), enhancer(width)
         self.padding = padding(width)
-        self.scan = scan
+        self.scan: Callable[..., list[np.ndarray]] = scan
         self.skip = skip(width, depth)
         self.sources = {s for s in map(self.skip.source, range(depth)) if s is not None}
         columns = [_sublayers(i, width, depth, mixer=mixer, cross=cross, feedforward=feedforward) for i in range(depth)]
@@ -79,7 +80,7 @@ class SequenceBackbone(nn.Module):
             if module is not self and hasattr(module, "reset"):
                 module.reset(depth)
 
-    def forward(self, x: Tensor, t: Tensor, y: Tensor | Mapping[str, Tensor] | None = None, *,
+    def forward(self, x: Tensor, t: Tensor, y: Labels | None = None, *,
                 taps: Collection[int] = ()) -> Tensor | tuple[Tensor, dict[int, Tensor]]:  # fmt: skip
         """The prediction; with `taps`, also the patches' features (B,cells,D) behind those blocks."""
         tokens, grid = self.patch(x if x.ndim == 5 else x.unsqueeze(1))
@@ -118,11 +119,11 @@ class SequenceBackbone(nn.Module):
         """Names of the inputs besides time, for instance ("label",)."""
         return self.conditioning.labels
 
-    def null(self, y: Tensor | Mapping[str, Tensor]) -> Tensor | dict[str, Tensor]:
+    def null(self, y: Labels) -> Labels:
         """Null values in the form of `y`: the unconditional half of guidance."""
         return self.conditioning.null(y)
 
-    def drop(self, y: Tensor | Mapping[str, Tensor] | None, mask: Tensor) -> dict[str, Tensor]:
+    def drop(self, y: Labels | None, mask: Tensor) -> dict[str, Tensor]:
         """`y` with null values where mask (B,) is true."""
         return self.conditioning.drop(y, mask)
 

@@ -31,7 +31,7 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("settings", nargs="*", metavar="key=value", help="settings of sampler, guidance and autoencoder")
     p.add_argument("-n", type=int, default=64, metavar="N", help="images (default 64)")
     p.add_argument("--seed", type=int, default=0, help="default 0")
-    p.add_argument("--classes", metavar="A,B", help="names, numbers or label=class, taken in turn (default: all in turn)")
+    p.add_argument("--classes", metavar="A,B", help="names, numbers or label=class, in turn (default: all)")
     p.add_argument("--size", metavar="HxW", help="height x width in pixels (default: the recipe's)")
     p.add_argument("--out", type=Path, default=Path("samples"), metavar="DIR", help="default samples")
     p.add_argument("--batch", type=int, default=64, metavar="N", help="images at a time (default 64)")

@@ -19,8 +19,9 @@ PREDICTIONS = ("eps", "x0", "v", "velocity")
 
 def as_time(t: float | Tensor) -> Tensor:
     """Time as a float64 tensor, () or (B,); float32 on a device without float64."""
-    dtype = torch.float32 if isinstance(t, Tensor) and t.device.type == "mps" else torch.float64
-    return t.to(dtype) if isinstance(t, Tensor) else torch.tensor(t, dtype=dtype, device="cpu")
+    if isinstance(t, (int, float)):
+        return torch.tensor(t, dtype=torch.float64, device="cpu")
+    return t.to(torch.float32 if t.device.type == "mps" else torch.float64)
 
 
 def per_image(value: Tensor, x: Tensor) -> Tensor:

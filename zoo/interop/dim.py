@@ -42,7 +42,8 @@ WITHOUT_EFFECT = (
     "use_conv1d", "is_extra_tokens", "rms", "use_pad_token", "use_a4m_adapter", "drop_path_rate",
     "kv_as_one_token_idx", "num_2d_enc_dec_layers", "is_absorb", "use_adapter_modules", "sequence_schedule",
     "sub_sequence_schedule", "pos_encoding_type", "is_align_exchange_q_kv", "multi_times", "pattern_type",
-    "is_random_patterns", "use_pos_inteplot", "pad_token_len", "split_skip", "cross_attention_dim", "double_self_attention",
+    "is_random_patterns", "use_pos_inteplot", "pad_token_len", "split_skip", "cross_attention_dim",
+    "double_self_attention",
 )  # fmt: skip
 HINTS = {
     **dict.fromkeys(WITHOUT_EFFECT, "told by the shapes, or without effect in the published code"),
@@ -137,5 +138,5 @@ def _skip(state: Mapping[str, Tensor], hints: Mapping[str, Any]) -> Any:
     if not biases:
         return "none"
     tuned = any("skip_tune" in name and value for name, value in hints.items())
-    return {"use": "long_concat", "start": hints.get("encoder_start_blk_id", 1), "biases": len(biases[0].reshape(-1, biases[0].shape[-1])),
-            "tune": SKIP_TUNE if tuned else 1.0}  # fmt: skip
+    return {"use": "long_concat", "start": hints.get("encoder_start_blk_id", 1),
+            "biases": biases[0].numel() // biases[0].shape[-1], "tune": SKIP_TUNE if tuned else 1.0}  # fmt: skip

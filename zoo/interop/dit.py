@@ -26,7 +26,8 @@ NAMES = [
     Rename(r"final_layer\.linear\.(weight|bias)", r"head.proj.\1"),
 ]
 WITHOUT_EFFECT = (
-    "patch_size", "in_channels", "hidden_size", "depth", "mlp_ratio", "class_dropout_prob", "num_classes", "learn_sigma",
+    "patch_size", "in_channels", "hidden_size", "depth", "mlp_ratio", "class_dropout_prob", "num_classes",
+    "learn_sigma",
 )  # fmt: skip
 HINTS = {
     **dict.fromkeys(WITHOUT_EFFECT, "told by the shapes, or without effect on the output"),
@@ -73,5 +74,6 @@ def recipe(state: Mapping[str, Tensor], hints: Mapping[str, Any]) -> dict[str, A
         "init": "xavier",
     }
     learned = len(state["final_layer.linear.weight"]) == 2 * channels * patch * patch
-    process = {"use": "discrete", "betas": "linear", "first": 0, "variance": "learned_range" if learned else "fixed_small"}
+    variance = "learned_range" if learned else "fixed_small"
+    process = {"use": "discrete", "betas": "linear", "first": 0, "variance": variance}
     return {"shape": [channels, rows * patch, columns * patch], "backbone": backbone, "process": process}

@@ -91,9 +91,9 @@ def split_positions(table: Tensor, prefix: int, height: int, width: int) -> tupl
 def grid_of(cells: int, patch: int, hints: Mapping[str, Any]) -> tuple[int, int]:
     """Rows and columns: as hinted, else the factors of `cells` nearest to each other, more rows than columns."""
     for name, unit in (("patches_hw", 1), ("input_hw", patch), ("sample_size", patch), ("img_size", patch)):
-        size = hints.get(name)
+        size = hints.get(name) or 0
         rows, columns = size if isinstance(size, (list, tuple)) else (size, size)
-        if rows and (rows // unit) * (columns // unit) == cells:
+        if (rows // unit) * (columns // unit) == cells:
             return rows // unit, columns // unit
     columns = max(c for c in range(1, cells + 1) if cells % c == 0 and c * c <= cells)
     return cells // columns, columns

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from zoo.errors import RecipeError, ShapeError
-from zoo.parts.protocols import Condition, Embed
+from zoo.parts.protocols import Condition, Embed, Labels
 from zoo.registry import Make, register
 
 
@@ -41,29 +41,28 @@ class Conditioning(nn.Module):
         """Names of the inputs besides time, for instance ("label",)."""
         return tuple(dict.fromkeys(e.reads for e in self.embed.values() if e.reads != "t"))
 
-    def forward(self, t: Tensor, y: Tensor | Mapping[str, Tensor] | None, dtype: torch.dtype) -> tuple[Tensor, Condition]:
+    def forward(self, t: Tensor, y: Labels | None, dtype: torch.dtype) -> tuple[Tensor, Condition]:
         """t (B,), y None, (B,) or {name: value} -> prefix (B,P,D), embeddings by name."""
         values = {"t": t, **self.inputs(y, len(t), t.device)}
         cond = Condition({name: e(values[e.reads]).to(dtype) for name, e in self.embed.items()})
         prefix = cond.cat(self.tokens) if self.tokens else t.new_zeros(len(t), 0, self.width, dtype=dtype)
         return prefix, cond
 
-    def inputs(self, y: Tensor | Mapping[str, Tensor] | None, batch: int, device: torch.device) -> dict[str, Tensor]:
+    def inputs(self, y: Labels | None, batch: int, device: torch.device) -> dict[str, Tensor]:
         """Every input by name; those that `y` leaves out have their null value."""
         given = {} if y is None else dict(y) if isinstance(y, Mapping) else {self._only_label(): y}
         nulls = {e.reads: e for e in self.embed.values() if e.reads != "t"}
         return {name: given[name] if name in given else e.null(batch, device) for name, e in nulls.items()}
 
-
-    def null(self, y: Tensor | Mapping[str, Tensor]) -> Tensor | dict[str, Tensor]:
+    def null(self, y: Labels) -> Tensor | dict[str, Tensor]:
         """The null value of every input that `y` gives, in its form."""
-        if isinstance(y, Tensor):
+        if not isinstance(y, Mapping):
             return next(iter(self.inputs(None, len(y), y.device).values()))
         like = next(iter(y.values()))
         nulls = self.inputs(None, len(like), like.device)
         return {name: nulls[name] for name in y}
 
-    def drop(self, y: Tensor | Mapping[str, Tensor] | None, mask: Tensor) -> dict[str, Tensor]:
+    def drop(self, y: Labels | None, mask: Tensor) -> dict[str, Tensor]:
         """`y` with null values where mask (B,) is true, for training classifier-free guidance."""
         values, nulls = (self.inputs(given, len(mask), mask.device) for given in (y, None))
         return {k: torch.where(mask.view(-1, *[1] * (v.ndim - 1)), nulls[k], v) for k, v in values.items()}

@@ -51,6 +51,9 @@ class Condition(dict[str, Tensor]):
         return torch.cat([self[name] for name in names], 1)
 
 
+Labels = Tensor | Mapping[str, Tensor]
+"""Of a single input, (B,...), or of several by name."""
+
 Modulated = tuple[Tensor | None, Tensor | None, Tensor | None]
 """(shift, scale, gate) of one sublayer, each (B,1,D) or None."""
 
@@ -64,6 +67,7 @@ class Patch(Protocol):
 
     def __call__(self, x_BTCHW: Tensor) -> tuple[Tensor, Grid]: ...
     def fold(self, values: Tensor, grid: Grid) -> Tensor: ...
+    def grid(self, height: int, width: int, frames: int = 1) -> Grid: ...
 
 
 class Embed(Protocol):
@@ -80,8 +84,11 @@ class Conditioning(Protocol):
     """Everything that conditions: tokens in front, and embeddings by name."""
 
     count: int
+    labels: tuple[str, ...]
 
-    def __call__(self, t: Tensor, y: Tensor | Mapping[str, Tensor] | None, dtype: torch.dtype) -> tuple[Tensor, Condition]: ...  # noqa: E501
+    def __call__(self, t: Tensor, y: Labels | None, dtype: torch.dtype) -> tuple[Tensor, Condition]: ...
+    def null(self, y: Labels) -> Labels: ...
+    def drop(self, y: Labels | None, mask: Tensor) -> dict[str, Tensor]: ...
 
 
 class Position(Protocol):

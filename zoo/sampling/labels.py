@@ -74,7 +74,8 @@ def parse_classes(words: Sequence[int | str], backbone: nn.Module, recipe: Recip
     for word in words:
         label, name = _label_of(str(word).strip(), counts, recipe)
         named.setdefault(label, []).append(class_number(name, counts[label], class_names(recipe, label)))
-    return {label: named.get(label, range(counts[label])) for label in counts if label in named or label in trained_labels(recipe, counts)}
+    told = {*named, *trained_labels(recipe, counts)}
+    return {label: named.get(label, range(count)) for label, count in counts.items() if label in told}
 
 
 def _label_of(word: str, counts: Mapping[str, int], recipe: Recipe) -> tuple[str, str]:

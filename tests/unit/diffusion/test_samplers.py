@@ -225,7 +225,7 @@ def never(x, t, y=None):
     (ODE(end=0.0), VP, "not finite"),
     (UniPC(), FLOW, "not finite"),
     (SDEDPMSolverPP2M(end=0.0), VP, "not finite"),
-], ids=str)  # fmt: skip
+], ids=lambda v: type(v).__name__ if not isinstance(v, str) else v)  # fmt: skip
 def test_what_cannot_work_is_refused_before_the_network_runs(sampler, process, words):
     with pytest.raises(ZooError, match=words):
         sampler.check(process, None)

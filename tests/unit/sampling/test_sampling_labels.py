@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from zoo.errors import ZooError
 from zoo.builder import build
+from zoo.errors import ZooError
 from zoo.recipe import load_recipe
 from zoo.sampling.labels import class_number, in_turn, labels_for, parse_classes
 

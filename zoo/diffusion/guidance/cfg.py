@@ -66,11 +66,11 @@ class ClassifierFree:
 
     def scale_at(self, t: float | Tensor) -> Tensor:
         """The scale at each time, () or (B,)."""
-        t = as_time(t)
+        time = as_time(t)
         if self.interval is None:
-            return torch.full((), self.scale, dtype=t.dtype)
-        inside = (t >= self.interval[0]) & (t <= self.interval[1])
-        return torch.where(inside, self.scale, 1.0).to(t.dtype)
+            return torch.full((), self.scale, dtype=time.dtype)
+        inside = (time >= self.interval[0]) & (time <= self.interval[1])
+        return torch.where(inside, self.scale, 1.0).to(time.dtype)
 
 
 def double(value: Tensor) -> Tensor:

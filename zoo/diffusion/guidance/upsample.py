@@ -93,10 +93,10 @@ def published_power_and_time(alphas_cumprod: Tensor, t: float | Tensor, factor: 
     grid = (999 - torch.arange(1000, dtype=torch.float32)) / 1000
     grid[-1] = 1e-5
     snr = signal / (1 - signal)
-    t = as_time(t).float()
-    index = (t * 1000).long()
+    time = as_time(t).float()
+    index = (time * 1000).long()
     nearest = (factor**2 * snr[index].unsqueeze(-1) - snr[(grid * 1000).long()]).abs().argmin(-1)
-    return signal[index], torch.minimum(1 - nearest / 999, t).double()
+    return signal[index], torch.minimum(1 - nearest / 999, time).double()
 
 
 def shrink(x: Tensor, factor: int) -> Tensor:

@@ -32,12 +32,12 @@ class Flow(Gaussian):
         self.check_prediction("flow")
 
     def alpha(self, t: float | Tensor) -> Tensor:
-        t = as_time(t)
-        return 1 - t if self.path == "linear" else (t * (math.pi / 2)).cos()
+        time = as_time(t)
+        return 1 - time if self.path == "linear" else (time * (math.pi / 2)).cos()
 
     def sigma(self, t: float | Tensor) -> Tensor:
-        t = as_time(t)
-        return t if self.path == "linear" else (t * (math.pi / 2)).sin()
+        time = as_time(t)
+        return time if self.path == "linear" else (time * (math.pi / 2)).sin()
 
     def rates(self, t: float | Tensor) -> tuple[Tensor, Tensor]:
         t = as_time(t)

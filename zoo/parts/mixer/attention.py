@@ -33,7 +33,8 @@ class Attention(nn.Module):
         super().__init__()
         if width % heads:
             fits = [h for h in range(1, width + 1) if width % h == 0]
-            raise RecipeError(f"{heads} heads do not divide the width {width}", where="backbone.mixer.heads", allowed=fits)
+            raise RecipeError(f"{heads} heads do not divide the width {width}", where="backbone.mixer.heads",
+                              allowed=fits)
         self.heads = heads
         self.qkv = nn.Linear(width, 3 * width, bias=bias)
         self.out = nn.Linear(width, width)

@@ -50,7 +50,7 @@ class ConvPatch(nn.Module):
 
     def forward(self, x_BTCHW: Tensor) -> tuple[Tensor, Grid]:
         B, T, C, H, W = x_BTCHW.shape
-        if C != self.channels:
+        if self.channels != C:
             raise ShapeError(f"this model takes {self.channels} channels, the images have {C}")
         grid, p = self.grid(H, W, T), self.size
         cells = x_BTCHW.reshape(B, T, C, grid.height, p, grid.width, p).permute(0, 1, 3, 5, 2, 4, 6)
