@@ -47,7 +47,8 @@ def test_the_quickstart_leaves_what_it_promises(folder):
     names = {str(p.relative_to(folder / "runs/quickstart")) for p in (folder / "runs/quickstart").rglob("*")}
     assert {"recipe.yaml", "metrics.jsonl", "metrics.csv", "loss.png", "samples/strip.png", "index.html",
             "checkpoints/step-00000002/model.safetensors", "checkpoints/step-00000002/ema.safetensors",
-            "checkpoints/step-00000002/optim.safetensors", "checkpoints/step-00000002/MANIFEST.json"} <= names  # fmt: skip
+            "checkpoints/step-00000002/optim.safetensors",
+            "checkpoints/step-00000002/MANIFEST.json"} <= names  # fmt: skip
 
 
 @pytest.mark.parametrize("command", commands())

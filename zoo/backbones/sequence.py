@@ -40,7 +40,7 @@ class SequenceBackbone(nn.Module):
         padding: Make[slot.Padding] = "none",
         scan: Make[slot.Scan] = "raster",
         mirror: bool = False,  # the second half of the blocks takes the scans in reverse
-        tokens_at: Literal["front", "end"] = "front",  # where a scan meets the prefix tokens
+        tokens_at: Literal["front", "end"] = "front",  # where the prefix tokens stand; appended ones are read by backward scans alone
         mixer: Make[slot.Mixer] | list[Make[slot.Mixer]],
         cross: Make[slot.Cross] | list[Make[slot.Cross]] = "none",
         feedforward: Make[slot.Feedforward] | list[Make[slot.Feedforward]] = "none",
@@ -107,12 +107,20 @@ class SequenceBackbone(nn.Module):
         if (grid, device) not in self._orders:
             patterns = self.scan(replace(grid, prefix=0, line_ends=0))
             steps = [min(i, self.depth - 1 - i) if self.mirror else i for i in range(self.depth)]
-            visits = [grid.order(pattern, self.tokens_at) for pattern in patterns]
+            visits = [grid.order(p, self._meets_tokens(p, patterns[:i])) for i, p in enumerate(patterns)]
             if all(np.array_equal(v, np.arange(grid.length)) for v in visits):
                 visits = [None]
             ready = [None if v is None else torch.from_numpy(v).to(device) for v in visits]
             self._orders[grid, device] = [ready[step % len(ready)] for step in steps]
         return self._orders[grid, device]
+
+    def _meets_tokens(self, pattern: np.ndarray, earlier: list[np.ndarray]) -> Literal["front", "end"]:
+        """Tokens appended to the sequence come last, but first in a scan that runs through it backwards.
+
+        Otherwise no cell would ever read them: a scan is causal.
+        """
+        backwards = any(np.array_equal(pattern, other[..., ::-1]) for other in earlier)
+        return "front" if self.tokens_at == "end" and backwards else self.tokens_at
 
     @property
     def labels(self) -> tuple[str, ...]:

@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 
 from zoo.builder import section
+from zoo.errors import DataError
 from zoo.recipe import Recipe
 from zoo.sampling.api import pick_device
 from zoo.train.feed import Feed
@@ -60,7 +61,11 @@ def train(recipe: Recipe, folder: str | Path, *, resume: bool = False, device: s
 def rehearse(recipe: Recipe, device: str = "auto") -> list[str]:
     """What `train` would say before its first update."""
     settings, place = section(recipe, "train")(), pick_device(device)
-    return [*report(recipe, settings, place, Feed(recipe, settings, place).datasets)]
+    try:
+        data, missing = Feed(recipe, settings, place).datasets, []
+    except DataError as error:  # a rehearsal needs no pictures
+        data, missing = None, [f"no data    {error}"]
+    return [*report(recipe, settings, place, data), *missing]
 
 
 def learn(state: State, run: Run, feed: Feed, screen: Progress, stop: Stop) -> None:

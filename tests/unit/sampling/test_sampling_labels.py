@@ -47,7 +47,8 @@ def test_chosen_classes_come_in_turn_whatever_the_subset():
 
 def test_all_combinations_of_two_labels_come_in_turn():
     labels = in_turn({"category": range(3), "style": [2, 0]}, range(6))
-    assert sorted(zip(labels["category"].tolist(), labels["style"].tolist())) == [(c, s) for c in range(3) for s in (0, 2)]
+    pairs = sorted(zip(labels["category"].tolist(), labels["style"].tolist()))
+    assert pairs == [(c, s) for c in range(3) for s in (0, 2)]
 
 
 def test_classes_of_two_labels_are_named_plainly_or_with_their_label():
