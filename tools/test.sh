@@ -3,4 +3,5 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 bash tools/setup.sh test
-exec .venv/bin/python -m pytest "$@"
+export OMP_NUM_THREADS="${OMP_NUM_THREADS:-1}" # processes, not threads
+exec .venv/bin/python -m pytest -n "${WORKERS:-2}" "$@"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection
 from dataclasses import replace
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -40,7 +40,7 @@ class SequenceBackbone(nn.Module):
         padding: Make[slot.Padding] = "none",
         scan: Make[slot.Scan] = "raster",
         mirror: bool = False,  # the second half of the blocks takes the scans in reverse
-        tokens_at: Literal["front", "end"] = "front",  # where the prefix tokens stand; appended ones are read by backward scans alone
+        tokens_at: Literal["front", "end"] = "front",  # of the sequence, for the prefix tokens
         mixer: Make[slot.Mixer] | list[Make[slot.Mixer]],
         cross: Make[slot.Cross] | list[Make[slot.Cross]] = "none",
         feedforward: Make[slot.Feedforward] | list[Make[slot.Feedforward]] = "none",
@@ -59,7 +59,7 @@ class SequenceBackbone(nn.Module):
         self.patch = patch(width, channels, out_channels)
         self.enhancer_in, self.enhancer_out = enhancer(width), enhancer(width)
         self.padding = padding(width)
-        self.scan: Callable[..., list[np.ndarray]] = scan
+        self.scan: Callable[..., Any] = scan
         self.skip = skip(width, depth)
         self.sources = {s for s in map(self.skip.source, range(depth)) if s is not None}
         columns = [_sublayers(i, width, depth, mixer=mixer, cross=cross, feedforward=feedforward) for i in range(depth)]

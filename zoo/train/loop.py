@@ -62,10 +62,10 @@ def rehearse(recipe: Recipe, device: str = "auto") -> list[str]:
     """What `train` would say before its first update."""
     settings, place = section(recipe, "train")(), pick_device(device)
     try:
-        data, missing = Feed(recipe, settings, place).datasets, []
+        data = Feed(recipe, settings, place).datasets
     except DataError as error:  # a rehearsal needs no pictures
-        data, missing = None, [f"no data    {error}"]
-    return [*report(recipe, settings, place, data), *missing]
+        data = error
+    return [*report(recipe, settings, place, data)]
 
 
 def learn(state: State, run: Run, feed: Feed, screen: Progress, stop: Stop) -> None:

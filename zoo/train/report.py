@@ -11,21 +11,23 @@ import torch
 from zoo import ops
 from zoo.builder import summary
 from zoo.data.protocols import Dataset
+from zoo.errors import DataError
 from zoo.recipe import Recipe
 from zoo.train.settings import Train
 
 Datasets = tuple[Dataset, Dataset]
 
 
-def report(recipe: Recipe, settings: Train, device: torch.device, data: Datasets) -> Iterator[str]:
-    """Lines of a table; everything here can be known before the first step."""
+def report(recipe: Recipe, settings: Train, device: torch.device, data: Datasets | DataError) -> Iterator[str]:
+    """Lines of a table; everything here can be known before the first step. A rehearsal may lack the data."""
+    sets = None if isinstance(data, DataError) else data
     rows = {
         "recipe": _recipe(recipe),
         "model": _model(recipe),
         "device": f"{_device(device)}, {settings.precision}" + (", compiled" if settings.compile else ""),
         "kernels": ", ".join(_kernels(device)),
-        "data": _data(recipe["data"], *data),
-        "training": _training(settings, data[0]),
+        "data": _data(recipe["data"], *sets) if sets else f"not here yet: {data}",
+        "training": _training(settings, sets and sets[0]),
         "optimizer": f"{_optimizer(recipe['train']['optimizer'])}, {settings.schedule}, warm-up {settings.warmup}",
     }
     return (f"{name:<10} {text}" for name, text in rows.items())
@@ -66,8 +68,8 @@ def _data(node: dict[str, Any], train: Dataset, val: Dataset) -> str:
     return ", ".join([node["use"], counts, *(labels or ["no labels"])])
 
 
-def _training(settings: Train, train: Dataset) -> str:
+def _training(settings: Train, train: Dataset | None) -> str:
     images = settings.steps * settings.batch
     parts = f"{settings.micro_batch} at a time" if settings.micro_batch else "all at a time, fewer if memory runs out"
-    return (f"{settings.steps:,} updates of {settings.batch} images, {parts}; {images:,} in all, each about "
-            f"{images / max(len(train), 1):,.1f} times")  # fmt: skip
+    often = f", each about {images / max(len(train), 1):,.1f} times" if train is not None else ""
+    return f"{settings.steps:,} updates of {settings.batch} images, {parts}; {images:,} in all{often}"

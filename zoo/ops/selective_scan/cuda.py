@@ -26,6 +26,8 @@ def supports(problem: Problem) -> str | None:
         return f"dtype is {problem.dtype}"
     if problem.size > MAX_STATE:
         return f"{problem.size} states, more than {MAX_STATE}"
+    if not torch.cuda.is_available():
+        return "no CUDA device"
     if reason := nvrtc.problem():
         return reason
     if torch.cuda.get_device_capability(problem.device) < (8, 0):

@@ -25,7 +25,8 @@ def uniform(x: Inputs) -> Inputs:
         if t is not None:
             t = t.to(dtype)
             sequences[k] = t if t.stride(2) == 1 else t.contiguous()
-    vectors = {k: t if t is None else t.contiguous() for k, t in (("D", x.D), ("dt_bias", x.dt_bias))}
+    vectors = {k: t for k, t in (("D", x.D), ("dt_bias", x.dt_bias)) if t is not None}
+    vectors = {k: (t if t.dtype in KINDS else t.float()).contiguous() for k, t in vectors.items()}
     order = None if x.order is None else x.order.to(torch.int32).contiguous()
     return x._replace(A=x.A.float().contiguous(), order=order, **sequences, **vectors)
 

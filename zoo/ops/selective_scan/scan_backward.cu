@@ -142,7 +142,8 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS) scan_backward(
     UNROLL for (int k = 0; k < K; k++) UNROLL for (int s = 0; s < S; s++)
       h0[k][s] = tile > 0 && exists(s) ? p.states[(((size_t)blockIdx.y * all_tiles + tile) * p.channels + channel(k)) * STATE + p.n0 + n[s]] : 0.f;
     copy_wait<0>();
-    __syncwarp();
+    if constexpr (IO_KIND == 0) __syncthreads();  // a warp stages rows of B and C that another one copied
+    else __syncwarp();
     float *const sB = shared + BT + slot * BC, *const sC = sB + N * P, *const red = shared + SUMS + slot * RED;
     const IO *const raw = raw_all + slot * SEQ * RAW + raw_row(tb) + cc;
 
