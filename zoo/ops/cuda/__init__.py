@@ -1,1 +1,1 @@
-"""CUDA C++ kernels without a compiler on the machine: NVRTC builds them, a cache on disk keeps them, the driver runs them."""
+"""CUDA C++ kernels without a compiler on the machine: NVRTC builds, a cache on disk keeps, the driver runs them."""

@@ -59,9 +59,13 @@ INLINE float sigmoid(float x) { return rcp(1.f + ex2(-LOG2E * x)); }
 
 // softplus(x) / ln 2, from x / ln 2: log2(1 + 2^x). EXACT: relative accuracy also where the result is tiny.
 template <bool EXACT> INLINE float softplus2(float x) {
+  if constexpr (!EXACT) {
+    const float l = lg2(1.f + ex2(x));
+    return x > 24.f ? x : l;
+  }
   const float e = ex2(-fabsf(x));
   float l = lg2(1.f + e);
-  if constexpr (EXACT) {  // log2(1 + e) from the series of atanh, where 1 + e would round e away
+  {  // log2(1 + e) from the series of atanh, where 1 + e would round e away
     const float s = e * rcp(2.f + e), q = s * s;
     const float series = 2.f * LOG2E * s * fmaf(q, fmaf(q, fmaf(q, 1.f / 7, 1.f / 5), 1.f / 3), 1.f);
     l = e < 0.25f ? series : l;
@@ -75,15 +79,19 @@ INLINE unsigned shared_address(const void* p) { return (unsigned)__cvta_generic_
 INLINE void copy_commit() { asm volatile("cp.async.commit_group;" ::: "memory"); }
 template <int LEFT> INLINE void copy_wait() { asm volatile("cp.async.wait_group %0;" ::"n"(LEFT) : "memory"); }
 
-// 16 bytes of which the first `valid` elements exist; the rest becomes zero. ALIGNED: source aligned to 16 bytes.
+// 16 bytes of which the first `valid` (0 to all) elements exist; the rest becomes zero. ALIGNED: source aligned to 16 bytes.
 template <bool ALIGNED, class T> INLINE void copy16(T* to, const T* from, int valid) {
   constexpr int W = 16 / sizeof(T);
   if constexpr (ALIGNED) {
-    const int bytes = max(0, min(valid, W)) * (int)sizeof(T);
+    const int bytes = valid * (int)sizeof(T);
     asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(shared_address(to)), "l"(from), "r"(bytes) : "memory");
   } else {
     UNROLL for (int j = 0; j < W; j++) to[j] = j < valid ? from[j] : T{};
   }
+}
+
+INLINE void copy4(int* to, const int* from) {
+  asm volatile("cp.async.ca.shared.global [%0], [%1], 4;" ::"r"(shared_address(to)), "l"(from) : "memory");
 }
 
 // ---- mbarriers: a warp tells another that a stage is full, or free again ----

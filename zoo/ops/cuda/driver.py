@@ -15,6 +15,7 @@ from zoo.ops.cuda import nvrtc
 
 NO_CONTEXT = 201  # CUDA_ERROR_INVALID_CONTEXT
 
+
 class Kernel:
     """One __global__ function whose only parameter is a struct, passed as packed bytes."""
 
@@ -64,7 +65,9 @@ def sum_rows(x_RC: Tensor) -> Tensor:
 
 def kernel(source: Path, name: str, macros: dict[str, int], shared: int, device: torch.device) -> tuple[Kernel, int]:
     """A compiled and loaded kernel, and the stream to launch it on; call it inside `torch.cuda.device(device)`."""
-    return _load(source, name, tuple(macros.items()), shared, device.index), torch.cuda.current_stream(device).cuda_stream
+    return _load(source, name, tuple(macros.items()), shared, device.index), torch.cuda.current_stream(
+        device
+    ).cuda_stream
 
 
 @functools.cache

@@ -1,7 +1,7 @@
 """Compile a .cu file at run time with NVRTC, which comes with PyTorch's own wheels; no GPU is needed to compile.
 
-A variant of a kernel is its file plus macros. Compiled code is kept in `folder()` under a hash of all that it depends on,
-written so that several processes can share the folder.
+A variant of a kernel is its file plus macros. Compiled code is kept in `folder()` under a hash of all that it depends
+on, written so that several processes can share the folder.
 """
 
 from __future__ import annotations
@@ -55,7 +55,14 @@ def folder() -> Path:
 
 def key(source: Path, macros: dict[str, int], arch: int) -> str:
     """A name for a variant that changes with anything the compiled code depends on."""
-    parts = [source.read_text(), HEADER.read_text(), repr(sorted(macros.items())), str(arch), repr(OPTIONS), repr(version())]
+    parts = [
+        source.read_text(),
+        HEADER.read_text(),
+        repr(sorted(macros.items())),
+        str(arch),
+        repr(OPTIONS),
+        repr(version()),
+    ]
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:32]
 
 
@@ -121,7 +128,9 @@ def compile(source: Path, macros: dict[str, int], arch: int) -> Binary:
     check(nvrtc.nvrtcGetProgramLog(program, log))
     message = log.rstrip(b"\0").decode(errors="replace")
     if int(failed) != 0:
-        raise BackendError(f"{source.name} does not compile for sm_{arch} with {macros}:\n{message}", where="zoo.ops.cuda")
+        raise BackendError(
+            f"{source.name} does not compile for sm_{arch} with {macros}:\n{message}", where="zoo.ops.cuda"
+        )
     (size,) = check(nvrtc.nvrtcGetCUBINSize(program))
     cubin = bytearray(size)
     check(nvrtc.nvrtcGetCUBIN(program, cubin))

@@ -18,10 +18,16 @@ from torch.utils._python_dispatch import _disable_current_modes
 
 from zoo.ops.cuda import driver, nvrtc
 
-TOLERANCE = {torch.float32: 1e-4, torch.float16: 2e-3, torch.bfloat16: 1.5e-2}  # relative error; rounding of results is most of it
+TOLERANCE = {
+    torch.float32: 1e-4,
+    torch.float16: 2e-3,
+    torch.bfloat16: 1.5e-2,
+}  # relative error; rounding of results is most of it
 
 
-def verdict(op: str, folder: Path, dtype: torch.dtype, device: torch.device, errors: Callable[..., dict[str, float]]) -> str | None:
+def verdict(
+    op: str, folder: Path, dtype: torch.dtype, device: torch.device, errors: Callable[..., dict[str, float]]
+) -> str | None:
     """Why the operator's kernels cannot be trusted on a device, or None.
 
     Args:
@@ -37,7 +43,9 @@ def verdict(op: str, folder: Path, dtype: torch.dtype, device: torch.device, err
 
 
 @functools.cache
-def _verdict(op: str, folder: Path, dtype: torch.dtype, index: int, errors: Callable[..., dict[str, float]]) -> str | None:
+def _verdict(
+    op: str, folder: Path, dtype: torch.dtype, index: int, errors: Callable[..., dict[str, float]]
+) -> str | None:
     path = nvrtc.folder() / f"{op}-{_key(folder, dtype, index)}.json"
     try:
         reason = json.loads(path.read_text())["reason"]
@@ -58,7 +66,11 @@ def _try(dtype: torch.dtype, device: torch.device, errors: Callable[..., dict[st
     except Exception as error:
         return f"its self-test fails: {type(error).__name__}: {str(error)[:500]}"
     wrong = {k: v for k, v in found.items() if not v <= TOLERANCE[dtype]}  # a NaN is wrong too
-    return f"its self-test finds wrong results: {', '.join(f'{k} off by {v:.1e}' for k, v in wrong.items())}" if wrong else None
+    return (
+        f"its self-test finds wrong results: {', '.join(f'{k} off by {v:.1e}' for k, v in wrong.items())}"
+        if wrong
+        else None
+    )
 
 
 def _key(folder: Path, dtype: torch.dtype, index: int) -> str:
@@ -68,7 +80,9 @@ def _key(folder: Path, dtype: torch.dtype, index: int) -> str:
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:32]
 
 
-def relative_errors(names: Sequence[str], found: Sequence[Tensor | None], wanted: Sequence[Tensor | None]) -> dict[str, float]:
+def relative_errors(
+    names: Sequence[str], found: Sequence[Tensor | None], wanted: Sequence[Tensor | None]
+) -> dict[str, float]:
     """|found - wanted| / |wanted| of every pair of tensors."""
     pairs = {n: (f.double(), w.double()) for n, f, w in zip(names, found, wanted) if f is not None and w is not None}
     return {n: ((f - w).norm() / w.norm().clamp_min(1e-30)).item() for n, (f, w) in pairs.items()}

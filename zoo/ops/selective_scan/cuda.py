@@ -60,7 +60,10 @@ def backward(x: Inputs, states: Tensor, gy: Tensor) -> tuple[Tensor | None, ...]
     x = plan.uniform(x)
     gy = gy.to(x.u.dtype).contiguous()
     rows = 1 if x.order is None or x.order.ndim == 1 else x.order.shape[0]
-    new = {k: torch.empty(t.shape, dtype=x.u.dtype, device=x.u.device) for k, t in (("u", x.u), ("dt", x.u), ("B", x.B), ("C", x.C))}
+    new = {
+        k: torch.empty(t.shape, dtype=x.u.dtype, device=x.u.device)
+        for k, t in (("u", x.u), ("dt", x.u), ("B", x.B), ("C", x.C))
+    }
     gz = None if x.z is None else torch.empty_like(new["u"])
     channels, state = x.A.shape
     sums = torch.zeros(channels * (state + 2), dtype=torch.float32, device=x.u.device)
@@ -72,7 +75,8 @@ def backward(x: Inputs, states: Tensor, gy: Tensor) -> tuple[Tensor | None, ...]
                 part = _backward(call, states[samples.start * rows : samples.stop * rows], outputs)
                 sums = part if samples.stop - samples.start == x.u.shape[0] else sums + part
     gA, gD, gbias = sums[: channels * state].view(channels, state), sums[-2 * channels : -channels], sums[-channels:]
-    gD, gbias = (g if t is not None else None for t, g in ((x.D, gD), (x.dt_bias, gbias)))
+    # clones, because the results of a custom operator must not share memory
+    gD, gbias = (g.clone() if t is not None else None for t, g in ((x.D, gD), (x.dt_bias, gbias)))
     return new["u"], new["dt"], gA, new["B"], new["C"], gD, gz, gbias
 
 
@@ -105,13 +109,39 @@ def _backward(c: plan.Call, states: Tensor, outputs: list[Tensor | None]) -> Ten
     found = []
     for i in range(c.groups):
         macros = c.macros(i) | shape.macros()
-        run, stream = driver.kernel(FOLDER / "scan_backward.cu", "scan_backward", macros, shape.shared(c), states.device)
-        tensors = (c.u, c.dt, c.z, c.B, c.C, c.gy, c.A, c.D, c.bias, c.order, states, g_in, gu, gdt, gz, by_block, by_chunk, partial)
+        run, stream = driver.kernel(
+            FOLDER / "scan_backward.cu", "scan_backward", macros, shape.shared(c), states.device
+        )
+        tensors = (
+            c.u,
+            c.dt,
+            c.z,
+            c.B,
+            c.C,
+            c.gy,
+            c.A,
+            c.D,
+            c.bias,
+            c.order,
+            states,
+            g_in,
+            gu,
+            gdt,
+            gz,
+            by_block,
+            by_chunk,
+            partial,
+        )
         sizes = (c.steps, c.rows, c.channels, 16 * i, c.D_kind, c.bias_kind, steps // plan.CHECKPOINT)
         run(grid, shape.threads, driver.pack("18P5q5i7i", *tensors, *c.batch_strides, *c.row_strides, *sizes), stream)
         macros = {"IO_KIND": c.kind, "STATE": c.state}
         run, stream = driver.kernel(FOLDER / "scan_reduce.cu", "reduce_blocks", macros, 0, states.device)
-        run((-(-c.positions // 8), 1, 1), 256, driver.pack("3Pq2i", by_block, gB, gC, c.positions, grid[0], 16 * i), stream)
+        run(
+            (-(-c.positions // 8), 1, 1),
+            256,
+            driver.pack("3Pq2i", by_block, gB, gC, c.positions, grid[0], 16 * i),
+            stream,
+        )
         found.append(driver.sum_rows(by_chunk))
     if c.state == 16:
         return found[0]
@@ -125,7 +155,9 @@ def _carry(c: plan.Call, reverse: int, chunks: int, steps: int) -> Tensor:
     decay = torch.empty(carry.shape[:3], dtype=torch.float32, device=c.u.device)
     macros = {k: v for k, v in c.macros(0).items() if k not in ("GROUP", "VECTOR")} | {"REVERSE": reverse}
     tensors = (c.u, c.dt, c.z, c.B, c.C, c.gy, c.A, c.bias, c.order, carry, decay, *c.batch_strides, *c.row_strides)
-    kernels = [driver.kernel(FOLDER / "scan_carry.cu", k, macros, 0, c.u.device) for k in ("carry_chunks", "carry_scan")]
+    kernels = [
+        driver.kernel(FOLDER / "scan_carry.cu", k, macros, 0, c.u.device) for k in ("carry_chunks", "carry_scan")
+    ]
     for i in range(c.groups):
         params = driver.pack("11P5q5i7i", *tensors, c.steps, c.rows, c.channels, 16 * i, c.bias_kind, steps, chunks)
         kernels[0][0]((-(-c.channels // 32), c.sequences, chunks), 256, params, kernels[0][1])

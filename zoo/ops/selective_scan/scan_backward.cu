@@ -98,7 +98,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS) scan_backward(
     UNROLL for (int j = lane; j < TILE * (OWN / W); j += 32) {
       const int t = j / (OWN / W), c = w * OWN + j % (OWN / W) * W;
       const bool in = t0 + t < steps;
-      const int row = position(in ? t0 + t : 0), valid = in ? left - c : 0;
+      const int row = position(in ? t0 + t : 0), valid = in ? max(0, min(left - c, W)) : 0;
       IO* to = raw_all + slot * SEQ * RAW + raw_row(t) + c;
       copy16<VECTOR>(to, p.u + sample * p.u_batch + (long long)row * p.u_row + d0 + c, valid);
       copy16<VECTOR>(to + RAW, p.dt + sample * p.dt_batch + (long long)row * p.dt_row + d0 + c, valid);
@@ -110,7 +110,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS) scan_backward(
       const bool in = t0 + t < steps, is_C = j >= TILE * (N / W);
       const int row = position(in ? t0 + t : 0);
       const IO* from = is_C ? p.C + sample * p.C_batch + (long long)row * p.C_row : p.B + sample * p.B_batch + (long long)row * p.B_row;
-      copy16<VECTOR>(raw_bc + (2 * slot + is_C) * RAW_BC + t * N + m, from + p.n0 + m, in ? (WHOLE ? W : STATE - p.n0 - m) : 0);
+      copy16<VECTOR>(raw_bc + (2 * slot + is_C) * RAW_BC + t * N + m, from + p.n0 + m, in ? (WHOLE ? W : max(0, min(STATE - p.n0 - m, W))) : 0);
     }
     copy_commit();
   };

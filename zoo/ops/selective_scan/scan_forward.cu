@@ -42,7 +42,7 @@ constexpr int W = 16 / sizeof(IO);             // elements of a 16-byte copy
 constexpr int TP = T + T / 4;                  // a raw tile has a spare row after every 4: spreads banks
 constexpr int SEQ = 2 + GATED;                 // u, dt, z
 constexpr int RAW_B = SEQ * TP * CH, RAW_C = RAW_B + TP * N, RAW = RAW_C + TP * N;  // elements
-constexpr int RAW_SLOTS = 3;
+constexpr int RAW_SLOTS = 3, RING = 8;         // raw tiles, and tiles of positions, that a producer keeps
 constexpr int ITEMS = CH * T / 8 / 32;         // a producer lane's share of a tile: ITEMS x 2 channels x 4 steps
 static_assert(ITEMS >= 1 && CH * T % 256 == 0 && T % 8 == 0 && CHECKPOINT % T == 0 || T % CHECKPOINT == 0, "tile");
 
@@ -131,51 +131,71 @@ INLINE void consume(const Params& p, float* stages, barrier_t* full, barrier_t* 
   }
 }
 
-INLINE void produce(const Params& p, float* stages, IO* raw_all, barrier_t* full, barrier_t* done, int first, int tiles) {
+template <class T_> INLINE T_* row_at(T_* base, int row, int stride) {  // one instruction: 32 x 32 + 64 bits
+  return (T_*)((char*)base + (long long)row * (stride * (int)sizeof(IO)));
+}
+
+INLINE void produce(const Params& p, float* stages, IO* raw_all, int* ring, barrier_t* full, barrier_t* done, int first, int tiles) {
   const int lane = threadIdx.x & 31, own = (threadIdx.x >> 5) - CONSUMERS, d0 = blockIdx.x * CH;
   const int sample = blockIdx.y / p.rows, steps = p.steps, left = p.channels - d0;
   const int* order = p.order + (size_t)(blockIdx.y % p.rows) * steps;
-  const IO *u = p.u + sample * p.u_batch + d0, *dt = p.dt + sample * p.dt_batch + d0, *z = p.z + sample * p.z_batch + d0;
-  const IO *B = p.B + sample * p.B_batch + p.n0, *C = p.C + sample * p.C_batch + p.n0;
+  const int copy_t = lane / (CH / W), copy_c = lane % (CH / W) * W;  // this lane's part of a copy of sequences
+  static_assert(32 % (CH / W) == 0 && 32 % (N / W) == 0, "every copy of a lane has the same columns");
+  const int have = max(0, min(left - copy_c, W)), n_c = lane % (N / W) * W, have_n = WHOLE ? W : max(0, min(STATE - p.n0 - n_c, W));
+  const IO *u = p.u + sample * p.u_batch + d0 + copy_c, *dt = p.dt + sample * p.dt_batch + d0 + copy_c;
+  const IO *z = p.z + sample * p.z_batch + d0 + copy_c;
+  const IO *B = p.B + sample * p.B_batch + p.n0 + n_c, *C = p.C + sample * p.C_batch + p.n0 + n_c;
   const size_t out = (size_t)sample * steps * p.rows;
   IO* const mine = raw_all + (size_t)own * RAW_SLOTS * RAW;
+  ring += own * RING * T;
 
-  auto fetch = [&](int i, int slot) {  // raw rows of tile i, asynchronously
-    if (i < tiles) {
-      const int t0 = (first + i) * T;
+  // Positions of the producer's k-th tile come two copies ahead of that tile, so no load waits for another.
+  auto step_of = [&](int k) { return (first + own + k * PRODUCERS) * T; };
+  auto fetch_positions = [&](int k) {
+    if (ORDERED && lane < T) copy4(ring + k % RING * T + lane, order + min(step_of(k) + lane, steps - 1));
+  };
+  auto position = [&](int k, int t) { return ORDERED ? ring[k % RING * T + t] : step_of(k) + t; };
+  auto fetch = [&](int k, int slot) {  // raw rows of the k-th tile, asynchronously
+    if (own + k * PRODUCERS < tiles) {
+      const int t0 = step_of(k);
       IO* raw = mine + slot * RAW;
-      UNROLL for (int j = lane; j < T * (CH / W); j += 32) {
-        const int t = j / (CH / W), c = j % (CH / W) * W;
+      UNROLL for (int i = 0; i < T * (CH / W); i += 32) {
+        const int t = copy_t + i / (CH / W);
         const bool in = t0 + t < steps;
-        int row = in ? t0 + t : 0;
-        if constexpr (ORDERED) row = order[row];
-        const int valid = in ? left - c : 0;
-        IO* to = raw + raw_row(t) * CH + c;
-        copy16<VECTOR>(to, u + (long long)row * p.u_row + c, valid);
-        copy16<VECTOR>(to + TP * CH, dt + (long long)row * p.dt_row + c, valid);
-        if constexpr (GATED) copy16<VECTOR>(to + 2 * TP * CH, z + (long long)row * p.z_row + c, valid);
+        const int row = in || ORDERED ? position(k, t) : 0, valid = in ? have : 0;
+        IO* to = raw + raw_row(t) * CH + copy_c;
+        copy16<VECTOR>(to, row_at(u, row, p.u_row), valid);
+        copy16<VECTOR>(to + TP * CH, row_at(dt, row, p.dt_row), valid);
+        if constexpr (GATED) copy16<VECTOR>(to + 2 * TP * CH, row_at(z, row, p.z_row), valid);
       }
       UNROLL for (int j = lane; j < 2 * T * (N / W); j += 32) {
-        const int t = j / (N / W) % T, n = j % (N / W) * W;
+        const int t = j / (N / W) % T;
         const bool in = t0 + t < steps, is_C = j >= T * (N / W);
-        int row = in ? t0 + t : 0;
-        if constexpr (ORDERED) row = order[row];
-        copy16<VECTOR>(raw + (is_C ? RAW_C : RAW_B) + raw_row(t) * N + n,
-                       (is_C ? C + (long long)row * p.C_row : B + (long long)row * p.B_row) + n, in ? (WHOLE ? W : STATE - p.n0 - n) : 0);
+        const int row = in || ORDERED ? position(k, t) : 0;
+        copy16<VECTOR>(raw + (is_C ? RAW_C : RAW_B) + raw_row(t) * N + n_c, row_at(is_C ? C : B, row, is_C ? p.C_row : p.B_row), in ? have_n : 0);
       }
     }
+    fetch_positions(k + 2);
     copy_commit();
   };
-  fetch(own, 0);
-  fetch(own + PRODUCERS, 1);
+  fetch_positions(0);
+  fetch_positions(1);
+  copy_commit();
+  copy_wait<0>();
+  __syncwarp();
+  fetch(0, 0);
+  fetch(1, 1);
 
   float* stage = stages + own * STAGE;
-  float bias[ITEMS][2], D[ITEMS][2];
-  UNROLL for (int m = 0; m < ITEMS; m++) UNROLL for (int e = 0; e < 2; e++) {
-    const int c = min(d0 + 2 * ((lane + 32 * m) % (CH / 2)) + e, p.channels - 1);
-    bias[m][e] = parameter(p.bias, p.bias_kind, c) * LOG2E;
-    D[m][e] = parameter(p.D, p.D_kind, c);
+  // All items of a lane have the same channels.
+  const int c = 2 * (lane % (CH / 2));
+  static_assert(32 % (CH / 2) == 0, "");
+  float bias[2], D[2];
+  UNROLL for (int e = 0; e < 2; e++) {
+    bias[e] = parameter(p.bias, p.bias_kind, min(d0 + c + e, p.channels - 1)) * LOG2E;
+    D[e] = parameter(p.D, p.D_kind, min(d0 + c + e, p.channels - 1));
   }
+  IO* const y = p.y + out * p.channels + d0 + c;
   int slot = 0, round = 0;
   for (int i = own; i < tiles + PRODUCERS; i += PRODUCERS, round++) {
     const int old = slot == 0 ? RAW_SLOTS - 1 : slot - 1;
@@ -184,11 +204,11 @@ INLINE void produce(const Params& p, float* stages, IO* raw_all, barrier_t* full
     const IO* raw = mine + slot * RAW;
     float d[ITEMS][2][4], x[ITEMS][2][4], v[ITEMS][2][4];
     if (i < tiles) UNROLL for (int m = 0; m < ITEMS; m++) {
-      const int c = 2 * ((lane + 32 * m) % (CH / 2)), t = 4 * ((lane + 32 * m) / (CH / 2));
+      const int t = 4 * ((lane + 32 * m) / (CH / 2));
       UNROLL for (int j = 0; j < 4; j++) {
         const IO* from = raw + (raw_row(t) + j) * CH + c;
         const float2 u2 = load2(from), r2 = load2(from + TP * CH);
-        const float r[2] = {fmaf(r2.x, LOG2E, bias[m][0]), fmaf(r2.y, LOG2E, bias[m][1])}, uu[2] = {u2.x, u2.y};
+        const float r[2] = {fmaf(r2.x, LOG2E, bias[0]), fmaf(r2.y, LOG2E, bias[1])}, uu[2] = {u2.x, u2.y};
         UNROLL for (int e = 0; e < 2; e++) {
           d[m][e][j] = SOFTPLUS ? softplus2<EXACT>(r[e]) : r[e];
           x[m][e][j] = ZOH ? uu[e] : d[m][e][j] * uu[e];
@@ -198,7 +218,7 @@ INLINE void produce(const Params& p, float* stages, IO* raw_all, barrier_t* full
     if (i >= PRODUCERS) barrier_wait(done + own, (round - 1) & 1);
     if (i < tiles) {
       UNROLL for (int m = 0; m < ITEMS; m++) {
-        const int c = 2 * ((lane + 32 * m) % (CH / 2)), t = 4 * ((lane + 32 * m) / (CH / 2));
+        const int t = 4 * ((lane + 32 * m) / (CH / 2));
         UNROLL for (int e = 0; e < 2; e++) {
           store_vector<4>(stage + DT + channel_row(c + e) + t, d[m][e]);
           store_vector<4>(stage + DU + channel_row(c + e) + t, x[m][e]);
@@ -206,7 +226,7 @@ INLINE void produce(const Params& p, float* stages, IO* raw_all, barrier_t* full
       }
     }
     if (i >= PRODUCERS) UNROLL for (int m = 0; m < ITEMS; m++) {  // sums of the stage's last tile, before consumers overwrite them
-      const int c = 2 * ((lane + 32 * m) % (CH / 2)), t = 4 * ((lane + 32 * m) / (CH / 2));
+      const int t = 4 * ((lane + 32 * m) / (CH / 2));
       UNROLL for (int e = 0; e < 2; e++) {
         const float* from = stage + SUM + channel_row(c + e) + t;
         load_vector<4>(v[m][e], from);
@@ -236,13 +256,13 @@ INLINE void produce(const Params& p, float* stages, IO* raw_all, barrier_t* full
       if (lane == 0) barrier_arrive(full + own);
     }
     if (i >= PRODUCERS) {  // finish tile i - PRODUCERS; its raw rows are still there
-      const int t0 = (first + i - PRODUCERS) * T;
+      const int t0 = step_of(round - 1);
       const IO* raw2 = mine + old * RAW;
       UNROLL for (int m = 0; m < ITEMS; m++) {
-        const int c = 2 * ((lane + 32 * m) % (CH / 2)), t = 4 * ((lane + 32 * m) / (CH / 2));
+        const int t = 4 * ((lane + 32 * m) / (CH / 2));
         float2 result[4];
         int row[4];
-        UNROLL for (int j = 0; j < 4; j++) row[j] = ORDERED ? order[min(t0 + t + j, steps - 1)] : t0 + t + j;
+        UNROLL for (int j = 0; j < 4; j++) row[j] = position(round - 1, t + j);
         UNROLL for (int j = 0; j < 4; j++) {
           const IO* from = raw2 + (raw_row(t) + j) * CH + c;
           float2 s = {v[m][0][j], v[m][1][j]};
@@ -250,7 +270,7 @@ INLINE void produce(const Params& p, float* stages, IO* raw_all, barrier_t* full
           if constexpr (GROUP > 1) if (t0 + t + j < steps) { if (c < left) s.x += part[0]; if (c + 1 < left) s.y += part[1]; }
           if constexpr (GROUP == 1 || GROUP == 2) { if (t0 + t + j < steps) store_pair<false>(part - c, c, left, s); continue; }
           const float2 u2 = load2(from);
-          s = {fmaf(D[m][0], u2.x, s.x), fmaf(D[m][1], u2.y, s.y)};
+          s = {fmaf(D[0], u2.x, s.x), fmaf(D[1], u2.y, s.y)};
           if constexpr (GATED) {
             const float2 z2 = load2(from + 2 * TP * CH);
             s = {s.x * z2.x * sigmoid(z2.x), s.y * z2.y * sigmoid(z2.y)};
@@ -258,11 +278,11 @@ INLINE void produce(const Params& p, float* stages, IO* raw_all, barrier_t* full
           result[j] = s;
         }
         if constexpr (GROUP == 0 || GROUP == 3) UNROLL for (int j = 0; j < 4; j++)
-          if (t0 + t + j < steps) store_pair<VECTOR>(p.y + (out + row[j]) * p.channels + d0, c, left, result[j]);
+          if (t0 + t + j < steps) store_pair<VECTOR>(row_at(y, row[j], p.channels), 0, left - c, result[j]);
       }
     }
     __syncwarp();
-    fetch(i + 2 * PRODUCERS, old);
+    fetch(round + 2, old);
     slot = slot == RAW_SLOTS - 1 ? 0 : slot + 1;
   }
 }
@@ -270,11 +290,12 @@ INLINE void produce(const Params& p, float* stages, IO* raw_all, barrier_t* full
 extern "C" __global__ void __launch_bounds__((CONSUMERS + PRODUCERS) * 32, MIN_BLOCKS) scan_forward(const __grid_constant__ Params p) {
   extern __shared__ __align__(16) float stages[];
   __shared__ barrier_t full[PRODUCERS], done[PRODUCERS];
+  __shared__ int ring[ORDERED ? PRODUCERS * RING * T : 1];
   const int first = blockIdx.z * p.chunk_tiles, tiles = min((p.steps + T - 1) / T - first, p.chunk_tiles);
   if (threadIdx.x == 0) {
     for (int i = 0; i < PRODUCERS; i++) { barrier_init(full + i, 1); barrier_init(done + i, CONSUMERS); }
   }
   __syncthreads();
   if (threadIdx.x < CONSUMERS * 32) consume(p, stages, full, done, first, tiles);
-  else produce(p, stages, (IO*)(stages + PRODUCERS * STAGE), full, done, first, tiles);
+  else produce(p, stages, (IO*)(stages + PRODUCERS * STAGE), ring, full, done, first, tiles);
 }
