@@ -129,10 +129,10 @@ def outcome(make):
 
 
 def test_mutated_recipes():
-    rng = random.Random(7)
+    rng, before = random.Random(7), set(sys.modules)
     outcomes = [outcome(lambda: Recipe.from_text(json.dumps(mutate(rng)), "r")) for _ in range(2000)]
     assert 100 < sum(outcomes) < 1900  # both happen, or the test says nothing
-    assert "torch" not in sys.modules or "torch" in BEFORE
+    assert "torch" not in set(sys.modules) - before
 
 
 def test_mutated_texts():
@@ -165,4 +165,3 @@ def test_random_overrides(base):
         outcome(lambda text=text: recipe.override(text))
 
 
-BEFORE = frozenset(sys.modules)
