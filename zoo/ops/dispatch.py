@@ -20,11 +20,13 @@ from zoo.errors import BackendError
 BACKENDS: dict[str, tuple[str, ...]] = {  # best first; naive last, because it can do everything, slowly
     "selective_scan": (
         "cpu",
+        "cuda",
         "triton",
         "naive",
     ),
     "causal_conv": (
         "cpu",
+        "cuda",
         "triton",
         "naive",
     ),

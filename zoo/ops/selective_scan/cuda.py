@@ -1,0 +1,179 @@
+"""The scan in CUDA C++ (see the .cu files): Ampere or newer, up to 64 states, any strides with channel stride 1."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from zoo.ops.cuda import driver, nvrtc, selftest
+from zoo.ops.dispatch import Problem
+from zoo.ops.selective_scan import cuda_plan as plan
+from zoo.ops.selective_scan import naive
+from zoo.ops.selective_scan.inputs import Inputs
+
+name = "cuda"
+FOLDER = Path(__file__).parent
+MAX_STATE = 64
+MAX_SEQUENCES = 65535  # of a grid's second dimension
+
+
+def supports(problem: Problem) -> str | None:
+    if problem.device.type != "cuda":
+        return f"tensors are on {problem.device.type}"
+    if problem.dtype not in plan.KINDS:
+        return f"dtype is {problem.dtype}"
+    if problem.size > MAX_STATE:
+        return f"{problem.size} states, more than {MAX_STATE}"
+    if not torch.cuda.is_available():
+        return "no CUDA device"
+    if reason := nvrtc.problem():
+        return reason
+    if torch.cuda.get_device_capability(problem.device) < (8, 0):
+        return "compute capability below 8.0"
+    return selftest.verdict("selective_scan", FOLDER, problem.dtype, problem.device, _self_test)
+
+
+def states_shape(x: Inputs) -> tuple[int, ...]:
+    (batch, length, channels), state = x.u.shape, x.A.shape[1]
+    rows = 1 if x.order is None or x.order.ndim == 1 else x.order.shape[0]
+    return (batch * rows, -(-(length // rows) // plan.CHECKPOINT), channels, state)
+
+
+def forward(x: Inputs, save: bool) -> tuple[Tensor, Tensor]:
+    """y in u's dtype, and the states every CHECKPOINT steps (none unless `save`)."""
+    dtype, x = x.u.dtype, plan.uniform(x)
+    y = torch.empty(x.u.shape, dtype=x.u.dtype, device=x.u.device)
+    states = torch.empty(states_shape(x) if save else (0,), dtype=torch.float32, device=x.u.device)
+    rows = 1 if x.order is None or x.order.ndim == 1 else x.order.shape[0]
+    if x.u.numel():
+        with torch.cuda.device(x.u.device):
+            for samples in plan.slices(x.u.shape[0], rows, MAX_SEQUENCES):
+                part = states[samples.start * rows : samples.stop * rows] if save else None
+                _forward(plan.Call(plan.narrow(x, samples)), y[samples], part)
+    return y.to(dtype), states
+
+
+def backward(x: Inputs, states: Tensor, gy: Tensor) -> tuple[Tensor | None, ...]:
+    """Gradients of (u, dt, A, B, C, D, z, dt_bias)."""
+    x = plan.uniform(x)
+    gy = gy.to(x.u.dtype).contiguous()
+    rows = 1 if x.order is None or x.order.ndim == 1 else x.order.shape[0]
+    new = {
+        k: torch.empty(t.shape, dtype=x.u.dtype, device=x.u.device)
+        for k, t in (("u", x.u), ("dt", x.u), ("B", x.B), ("C", x.C))
+    }
+    gz = None if x.z is None else torch.empty_like(new["u"])
+    channels = len(x.A)
+    parts = [] if x.u.numel() else [[torch.zeros_like(x.A), x.A.new_zeros(channels), x.A.new_zeros(channels)]]
+    with torch.cuda.device(x.u.device):
+        for samples in plan.slices(x.u.shape[0] if x.u.numel() else 0, rows, MAX_SEQUENCES):
+            call = plan.Call(plan.narrow(x, samples), gy[samples])
+            outputs = [None if t is None else t[samples] for t in (new["u"], new["dt"], gz, new["B"], new["C"])]
+            parts.append(_backward(call, states[samples.start * rows : samples.stop * rows], outputs))
+    gA, gD, gbias = parts[0] if len(parts) == 1 else map(sum, zip(*parts))
+    gD, gbias = (g if t is not None else None for t, g in ((x.D, gD), (x.dt_bias, gbias)))
+    return new["u"], new["dt"], gA, new["B"], new["C"], gD, gz, gbias
+
+
+def _forward(c: plan.Call, y: Tensor, states: Tensor | None) -> None:
+    shape = plan.forward_shape(c)
+    steps = -(-c.steps // shape.chunks // shape.STEPS) * shape.STEPS
+    chunks = -(-c.steps // steps)
+    h_in = _carry(c, 0, chunks, steps) if chunks > 1 else None
+    partial = torch.empty(c.positions, c.channels, dtype=torch.float32, device=y.device) if c.groups > 1 else None
+    grid = (-(-c.channels // shape.CHANNELS), c.sequences, chunks)
+    for i in range(c.groups):
+        macros = c.macros(i) | shape.macros()
+        run, stream = driver.kernel(FOLDER / "scan_forward.cu", "scan_forward", macros, shape.shared(c), y.device)
+        tensors = (c.u, c.dt, c.z, c.B, c.C, c.A, c.D, c.bias, c.order, y, states, partial, h_in)
+        sizes = (c.steps, c.rows, c.channels, 16 * i, c.D_kind, c.bias_kind, steps // shape.STEPS)
+        run(grid, shape.threads, driver.pack("13P5q6i7i", *tensors, *c.batch_strides, *c.row_bytes, *sizes), stream)
+
+
+def _backward(c: plan.Call, states: Tensor, outputs: list[Tensor | None]) -> list[Tensor]:
+    """Fill (gu, gdt, gz, gB, gC); return dA, dD, dbias."""
+    shape = plan.backward_shape(c)
+    steps = -(-c.steps // shape.chunks // plan.CHECKPOINT) * plan.CHECKPOINT
+    chunks = -(-c.steps // steps)
+    g_in = _carry(c, 1, chunks, steps) if chunks > 1 else None
+    grid = (-(-c.channels // shape.CHANNELS), c.sequences, chunks)
+    new = lambda *size: torch.empty(size, dtype=torch.float32, device=states.device)  # noqa: E731
+    by_block, by_chunk = new(c.positions, grid[0], 32), new(c.sequences * chunks, c.channels * 18)
+    partial = new(3, c.positions, c.channels) if c.groups > 1 else None
+    gu, gdt, gz, gB, gC = outputs
+    found = []
+    for i in range(c.groups):
+        macros = c.macros(i) | shape.macros()
+        run, stream = driver.kernel(
+            FOLDER / "scan_backward.cu", "scan_backward", macros, shape.shared(c), states.device
+        )
+        tensors = (
+            c.u,
+            c.dt,
+            c.z,
+            c.B,
+            c.C,
+            c.gy,
+            c.A,
+            c.D,
+            c.bias,
+            c.order,
+            states,
+            g_in,
+            gu,
+            gdt,
+            gz,
+            by_block,
+            by_chunk,
+            partial,
+        )
+        sizes = (c.steps, c.rows, c.channels, 16 * i, c.D_kind, c.bias_kind, steps // plan.CHECKPOINT)
+        run(grid, shape.threads, driver.pack("18P5q6i7i", *tensors, *c.batch_strides, *c.row_bytes, *sizes), stream)
+        macros = {"IO_KIND": c.kind, "STATE": c.state, "ZOH": int(c.zoh)}
+        run, stream = driver.kernel(FOLDER / "scan_reduce.cu", "reduce_blocks", macros, 0, states.device)
+        run(
+            (-(-c.positions // 8), 1, 1),
+            256,
+            driver.pack("3Pq2i", by_block, gB, gC, c.positions, grid[0], 16 * i),
+            stream,
+        )
+        found.append(driver.sum_rows(by_chunk, (16 * c.channels, c.channels, c.channels)))
+    gA = [f[0].view(c.channels, 16) for f in found]
+    return [gA[0] if c.state == 16 else torch.cat(gA, 1)[:, : c.state], *found[-1][1:]]
+
+
+def _carry(c: plan.Call, reverse: int, chunks: int, steps: int) -> Tensor:
+    """What enters each chunk: the state, or its adjoint."""
+    carry = torch.empty(c.sequences, chunks, c.channels, c.state, dtype=torch.float32, device=c.u.device)
+    decay = torch.empty(carry.shape[:3], dtype=torch.float32, device=c.u.device)
+    macros = {k: v for k, v in c.macros(0).items() if k not in ("GROUP", "VECTOR")} | {"REVERSE": reverse}
+    tensors = (c.u, c.dt, c.z, c.B, c.C, c.gy, c.A, c.bias, c.order, carry, decay, *c.batch_strides, *c.row_strides)
+    kernels = [
+        driver.kernel(FOLDER / "scan_carry.cu", k, macros, 0, c.u.device) for k in ("carry_chunks", "carry_scan")
+    ]
+    for i in range(c.groups):
+        params = driver.pack("11P5q5i7i", *tensors, c.steps, c.rows, c.channels, 16 * i, c.bias_kind, steps, chunks)
+        kernels[0][0]((-(-c.channels // 32), c.sequences, chunks - 1), 256, params, kernels[0][1])
+    kernels[1][0]((-(-c.channels * c.state // 256), c.sequences, 1), 256, params, kernels[1][1])
+    return carry
+
+
+def _self_test(dtype: torch.dtype, device: torch.device) -> dict[str, float]:
+    """Errors of y and all gradients against naive: an odd shape, both kinds of order, a tile and a bit."""
+    generator = torch.Generator(device).manual_seed(0)
+    new = lambda *size: torch.randn(*size, device=device, generator=generator)  # noqa: E731
+    batch, length, channels, state = 2, 38, 72, 16
+    u, dt, z, gy = (new(batch, length, channels).to(dtype) for _ in range(4))
+    B, C = (new(batch, length, state).to(dtype) for _ in range(2))
+    A, D, bias = -new(channels, state).exp(), new(channels), new(channels) - 2
+    errors = {}
+    for label, order in (("", None), (" in order", torch.randperm(length, device=device, generator=generator).int())):
+        x = Inputs(u, dt, A, B, C, D, z, bias, order, True, False)
+        y, states = forward(x, True)
+        wanted = naive.selective_scan(*(t.float() if isinstance(t, Tensor) and t.is_floating_point() else t for t in x))
+        names = [n + label for n in ("y", "du", "ddt", "dA", "dB", "dC", "dD", "dz", "dbias")]
+        found = (y, *backward(x, states, gy))
+        errors |= selftest.relative_errors(names, found, (wanted, *naive.backward(x, states, gy)))
+    return errors

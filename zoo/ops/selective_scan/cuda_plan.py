@@ -1,0 +1,161 @@
+"""How a scan is laid out on the GPU: which variant, how many chunks of the length, how much shared memory."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from zoo.ops.selective_scan.inputs import Inputs
+
+KINDS = {torch.float32: 0, torch.bfloat16: 1, torch.float16: 2}  # IO_KIND of the kernels
+CHECKPOINT = 16  # steps between kept states: the tile of scan_backward.cu
+N = 16  # states of a launch
+
+
+def uniform(x: Inputs) -> Inputs:
+    """What the kernels read: sequences of one dtype with channel stride 1, A in float32, int32 order."""
+    sequences = {k: getattr(x, k) for k in ("u", "dt", "B", "C", "z")}
+    dtypes = {t.dtype for t in sequences.values() if t is not None}
+    dtype = x.u.dtype if len(dtypes) == 1 else torch.float32  # a mixture loses nothing in the widest
+    for k, t in sequences.items():
+        if t is not None:
+            t = t.to(dtype)
+            sequences[k] = t if t.stride(2) == 1 else t.contiguous()
+    vectors = {k: t for k, t in (("D", x.D), ("dt_bias", x.dt_bias)) if t is not None}
+    vectors = {k: (t if t.dtype in KINDS else t.float()).contiguous() for k, t in vectors.items()}
+    order = None if x.order is None else x.order.to(torch.int32).contiguous()
+    return x._replace(A=x.A.float().contiguous(), order=order, **sequences, **vectors)
+
+
+def slices(batch: int, rows: int, most: int) -> Iterator[slice]:
+    """Samples in parts of at most `most` sequences."""
+    size = max(1, most // rows)
+    return (slice(i, min(batch, i + size)) for i in range(0, batch, size))
+
+
+def narrow(x: Inputs, samples: slice) -> Inputs:
+    """Some samples of a batch."""
+    if samples.stop - samples.start == x.u.shape[0]:
+        return x
+    return x._replace(**{k: getattr(x, k)[samples] for k in ("u", "dt", "B", "C", "z") if getattr(x, k) is not None})
+
+
+class Call:
+    """The numbers of one call that all its kernels need."""
+
+    def __init__(self, x: Inputs, gy: Tensor | None = None):
+        self.u, self.dt, self.A, self.B, self.C, self.D, self.z, self.bias = x[:8]
+        self.gy, self.order, self.softplus, self.zoh = gy, x.order, x.softplus, x.zoh
+        batch, length, self.channels = x.u.shape
+        self.state = x.A.shape[1]
+        self.rows = 1 if x.order is None or x.order.ndim == 1 else x.order.shape[0]
+        self.steps, self.sequences, self.positions = length // self.rows, batch * self.rows, batch * length
+        self.groups = -(-self.state // N)
+        self.kind = KINDS[x.u.dtype]
+        self.D_kind, self.bias_kind = (0 if t is None else KINDS[t.dtype] for t in (x.D, x.dt_bias))
+        sequences = (x.u, x.dt, x.z, x.B, x.C)
+        self.batch_strides = [0 if t is None else t.stride(0) for t in sequences]
+        self.row_strides = [0 if t is None else t.stride(1) for t in sequences]
+        tensors = [t for t in (*sequences, gy) if t is not None]
+        size = x.u.element_size()
+        self.row_bytes = [s * size for s in (*self.row_strides, self.channels)]  # the last: results
+        whole = self.channels * size % 16 == 0 and self.state * size % 16 == 0
+        self.aligned = whole and all(map(_aligned, tensors))
+
+    def macros(self, group: int) -> dict[str, int]:
+        """Macros of the launch for states 16 group and up."""
+        which = 0 if self.groups == 1 else 1 if group == 0 else 3 if group == self.groups - 1 else 2
+        flags = {"ORDERED": self.order is not None, "VECTOR": self.aligned, "GATED": self.z is not None}
+        flags |= {"SOFTPLUS": self.softplus, "ZOH": self.zoh}
+        return {"IO_KIND": self.kind, "STATE": self.state, "GROUP": which} | {k: int(v) for k, v in flags.items()}
+
+
+def _aligned(x: Tensor) -> bool:
+    """Whether every row starts at a multiple of 16 bytes."""
+    strides = [s for n, s in zip(x.shape[:2], x.stride()) if n > 1]
+    return x.data_ptr() % 16 == 0 and all(s * x.element_size() % 16 == 0 for s in strides)
+
+
+class Forward(NamedTuple):
+    """A variant of scan_forward.cu; capitals are its macros."""
+
+    CHANNELS: int
+    SPLIT: int
+    PRODUCERS: int
+    STEPS: int
+    STEP_UNROLL: int
+    MIN_BLOCKS: int
+    TAIL: int = 0
+    chunks: int = 1
+
+    @property
+    def threads(self) -> int:
+        return (self.CHANNELS // 16 * self.SPLIT + self.PRODUCERS) * 32
+
+    def macros(self) -> dict[str, int]:
+        return {k: v for k, v in self._asdict().items() if k.isupper()}
+
+    def shared(self, c: Call) -> int:
+        """Bytes: float32 stages, then raw rows (STAGE and RAW of the source)."""
+        steps, padded = self.STEPS, self.STEPS + self.STEPS // 4
+        plane = self.CHANNELS * (steps + 4) + 32
+        stage = (2 + self.SPLIT) * plane + N * (steps + 4) + steps * N
+        raw = (2 + (c.z is not None)) * padded * self.CHANNELS + 2 * padded * N
+        return self.PRODUCERS * (4 * stage + 3 * raw * c.u.element_size())
+
+
+# Measured on an H200 (docs/kernels.md): blocks of 16 channels fill the GPU, many times over, or leave it half empty.
+MANY, MANY_ORDERED = Forward(16, 2, 2, 16, 2, 3), Forward(32, 1, 2, 8, 1, 5)
+FEW = Forward(16, 4, 4, 16, 2, 2)
+FORWARD = (MANY, MANY_ORDERED, FEW)
+
+
+def forward_shape(c: Call) -> Forward:
+    """The variant for a call, by how many blocks a multiprocessor gets."""
+    blocks = c.sequences * -(-c.channels // 16) / multiprocessors(c.u.device)
+    if blocks >= 16 and c.order is not None:
+        return MANY_ORDERED
+    shape = MANY if blocks >= 2 else FEW
+    chunks = min(int(2 / blocks), c.steps // 256)
+    chunks = chunks if chunks >= 4 else 1  # fewer do not repay the extra pass
+    return shape._replace(TAIL=int(0 < c.steps % shape.STEPS <= 8), chunks=chunks)
+
+
+class Backward(NamedTuple):
+    """A variant of scan_backward.cu; capitals are its macros."""
+
+    CHANNELS: int
+    MIN_BLOCKS: int
+    chunks: int = 1
+
+    @property
+    def threads(self) -> int:
+        return self.CHANNELS * 2
+
+    def macros(self) -> dict[str, int]:
+        return {k: v for k, v in self._asdict().items() if k.isupper()}
+
+    def shared(self, c: Call) -> int:
+        """Bytes: FLOATS, then raw rows."""
+        tile, warps = CHECKPOINT, self.threads // 32
+        floats = 4 * self.CHANNELS * (tile + 4) + 4 * N * (tile + 4) + 2 * warps * tile * 32 + 3 * 2 * 4 * self.threads
+        raw = 2 * (3 + (c.z is not None)) * (tile * self.CHANNELS + tile // 4 * 16) + 4 * tile * N
+        return 4 * floats + raw * c.u.element_size()
+
+
+def backward_shape(c: Call) -> Backward:
+    """Channels a block, and chunks of the length where channels do not fill the GPU."""
+    shape = Backward(64, 3 if c.kind == 1 and not c.zoh else 2)
+    blocks = c.sequences * -(-c.channels // shape.CHANNELS)
+    room = shape.MIN_BLOCKS * multiprocessors(c.u.device)
+    chunks = min(2 * room // blocks, c.steps // 64)
+    return shape._replace(chunks=chunks) if chunks >= 3 else shape
+
+
+@functools.cache
+def multiprocessors(device: torch.device) -> int:
+    return torch.cuda.get_device_properties(device).multi_processor_count

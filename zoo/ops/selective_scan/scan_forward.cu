@@ -1,0 +1,311 @@
+// Selective scan, forward: y = (sum_n h_n C_n + D u) silu(z),  h_n = exp(dt A_n) h_n + W_n u B_n.
+//
+// A block owns CHANNELS channels of one sequence (one row of the order of one sample) and walks its steps in tiles of STEPS.
+// Its warps have two roles, so that memory, special functions and the recurrence overlap:
+//   producers  each owns one stage of shared memory. For tile i it turns raw dt, u, B into what the recurrence wants
+//              (float32, transposed to step-minor rows), marks the stage full, and then finishes tile i - PRODUCERS, whose
+//              sums over states the consumers left in the same stage: D skip, gate, store. Raw rows arrive by cp.async,
+//              two tiles ahead, gathered through the order; results are scattered through it. No copy is ever permuted.
+//   consumers  a warp owns 16 channels and 16 / SPLIT states: lane (q, k) = (lane / 4, lane % 4) holds channels q, q + 8
+//              and 4 / SPLIT states, so one mma sums h C over the 4 lanes of a channel. Its 8 columns are the C of 8
+//              steps, of which the current one is kept. (Sums in tf32; EXACT adds what tf32 cuts off.)
+// SPLIT > 1 gives a block more warps where there are few channels; its partial sums meet in the producer.
+// Exponentials are 2^x: dt is kept in units of ln 2, B multiplied by ln 2, so A needs no factor (euler).
+// Steps after the end read zeros: they change h, which nobody reads any more, and are not stored.
+// More than 16 states: one launch per 16 (GROUP: 0 only, 1 first, 2 middle, 3 last); `partial` carries the sum.
+//
+// Macros: IO_KIND (0 float, 1 bf16, 2 fp16) CHANNELS SPLIT PRODUCERS STEPS STEP_UNROLL MIN_BLOCKS STATE GROUP ORDERED VECTOR GATED SOFTPLUS ZOH
+//         TAIL (1: the last tile ends in its first 8 steps, so the others are left out)
+#include "device.cuh"
+
+struct Params {  // the same order in cuda.py
+  const IO *u, *dt, *z, *B, *C;
+  const float* A;
+  const void *D, *bias;
+  const int* order;
+  IO* y;
+  float *states, *partial;
+  const float* h_in;
+  long long u_batch, dt_batch, z_batch, B_batch, C_batch;
+  int u_row, dt_row, z_row, B_row, C_row, y_row;  // bytes
+  int steps, rows, channels, n0, D_kind, bias_kind, chunk_tiles;
+};
+
+constexpr int T = STEPS, CH = CHANNELS, N = 16, S = 4 / SPLIT, CONSUMERS = CH / 16 * SPLIT, UNROLLED = STEP_UNROLL;
+constexpr bool EXACT = IO_KIND != 1;
+constexpr bool WHOLE = STATE % N == 0;         // every group has 16 states
+constexpr int CHECKPOINT = 16;                 // steps between kept states
+constexpr int P = T + 4;                       // pitch of a row of steps: rows start 4 banks apart
+constexpr int HALF = CH / 2 * P + 16;          // odd channels lie here: the 8 channels of a consumer's load hit all banks
+constexpr int PLANE = CH * P + 32;
+constexpr int DT = 0, DU = PLANE, SUM = 2 * PLANE, BT = (2 + SPLIT) * PLANE, CT = BT + N * P, STAGE = CT + T * N;  // floats
+constexpr int W = 16 / sizeof(IO);             // elements of a 16-byte copy
+constexpr int TP = T + T / 4;                  // a raw tile has a spare row after every 4: spreads banks
+constexpr int SEQ = 2 + GATED;                 // u, dt, z
+constexpr int RAW_B = SEQ * TP * CH, RAW_C = RAW_B + TP * N, RAW = RAW_C + TP * N;  // elements
+constexpr int RAW_SLOTS = 3, RING = 8;         // raw tiles, and tiles of positions, that a producer keeps
+constexpr int COPIES = T * CH / W / 32, COPIES_N = 2 * T * (N / W) / 32;  // 16-byte copies of a lane: of a sequence, of B and C
+constexpr int ITEMS = CH * T / 8 / 32;         // a producer lane's share of a tile: ITEMS x 2 channels x 4 steps
+static_assert(ITEMS >= 1 && CH * T % 256 == 0 && T % 8 == 0 && CHECKPOINT % T == 0 || T % CHECKPOINT == 0, "tile");
+
+INLINE int channel_row(int c) { return (c & 1) * HALF + (c >> 1) * P; }
+INLINE int state_row(int n) { const int per = N / SPLIT, r = n % per; return (n / per * per + r % S * 4 + r / S) * P; }
+INLINE int raw_row(int t) { return t + (t >> 2); }
+
+// (exp(dt A) - 1) / A from x = dt A / ln 2, a = 2^x, d = dt / ln 2, 1 / A
+INLINE float zoh_weight(float x, float a, float d, float inv_A) {
+  const float s = x * LN2;
+  const float series = d * LN2 * fmaf(s, fmaf(s, fmaf(s, fmaf(s, 1.f / 120, 1.f / 24), 1.f / 6), .5f), 1.f);
+  return fabsf(s) < 0.15f ? series : (a - 1.f) * inv_A;
+}
+
+INLINE void consume(const Params& p, float* stages, barrier_t* full, barrier_t* done, int first, int tiles) {
+  const int lane = threadIdx.x & 31, w = threadIdx.x >> 5, q = lane >> 2, k = lane & 3;
+  const int d0 = blockIdx.x * CH, group = w / SPLIT, part = w % SPLIT, c0 = group * 16 + q;
+  const int n0 = part * (N / SPLIT) + k * S;
+  float a[2][S], h[2][S], inv[2][S];
+  UNROLL for (int i = 0; i < 2; i++) UNROLL for (int s = 0; s < S; s++) {
+    const int c = min(d0 + c0 + 8 * i, p.channels - 1), n = p.n0 + n0 + s;
+    a[i][s] = WHOLE || n < STATE ? p.A[(size_t)c * STATE + n] : 0.f;
+    h[i][s] = 0.f;
+    if (p.h_in && (WHOLE || n < STATE)) h[i][s] = p.h_in[(((size_t)blockIdx.y * gridDim.z + blockIdx.z) * p.channels + c) * STATE + n];
+    if constexpr (ZOH) inv[i][s] = 1.f / a[i][s];
+  }
+  const size_t chunks = (p.steps + CHECKPOINT - 1) / CHECKPOINT;
+  float* const states = p.states + (blockIdx.y * chunks * p.channels + d0 + c0) * STATE + p.n0 + n0;
+  int slot = 0, parity = 0;
+  for (int i = 0; i < tiles; i++) {
+    const int t0 = (first + i) * T;
+    if (p.states && t0 % CHECKPOINT == 0) {
+      float* to = states + (long long)(t0 / CHECKPOINT) * (p.channels * STATE);
+      UNROLL for (int j = 0; j < 2; j++) if (d0 + c0 + 8 * j < p.channels) {
+        if constexpr (WHOLE) store_vector<S>(to + 8 * j * STATE, h[j]);
+        else UNROLL for (int s = 0; s < S; s++) if (p.n0 + n0 + s < STATE) to[8 * j * STATE + s] = h[j][s];
+      }
+    }
+    barrier_wait(full + slot, parity);
+    float* stage = stages + slot * STAGE;
+    const int row = (q & 1) * HALF + (group * 8 + (q >> 1)) * P;
+    const float *dt = stage + DT + row, *du = stage + DU + row, *Bt = stage + BT + (part * (N / SPLIT) + k) * P, *Ct = stage + CT;
+    float* sum = stage + SUM + part * PLANE + row;
+    #pragma unroll UNROLLED
+    for (int t8 = 0; t8 < T; t8 += 8) {
+      if (TAIL && t8 && t0 + t8 >= p.steps) break;
+      float c[S], acc[4] = {0, 0, 0, 0};
+      load_vector<S>(c, Ct + (t8 + q) * N + n0);
+      UNROLL for (int t4 = 0; t4 < 8; t4 += 4) {
+        float d[2][4], x[2][4], b[S][4];
+        UNROLL for (int i = 0; i < 2; i++) { load_vector<4>(d[i], dt + 4 * i * P + t8 + t4); load_vector<4>(x[i], du + 4 * i * P + t8 + t4); }
+        UNROLL for (int s = 0; s < S; s++) load_vector<4>(b[s], Bt + 4 * s * P + t8 + t4);
+        UNROLL for (int j = 0; j < 4; j++) {
+          UNROLL for (int i = 0; i < 2; i++) UNROLL for (int s = 0; s < S; s++) {
+            const float e = d[i][j] * a[i][s], decay = ex2(e);
+            float in = x[i][j] * b[s][j];
+            if constexpr (ZOH) in *= zoh_weight(e, decay, d[i][j], inv[i][s]);
+            h[i][s] = fmaf(h[i][s], decay, in);
+          }
+          // S 4: all 8 columns into r, of which mine goes to acc; S 1, 2: other columns times 0, straight into acc
+          float r[4] = {0, 0, 0, 0}, m[S];
+          UNROLL for (int s = 0; s < S; s++) m[s] = S == 4 || q == t4 + j ? c[s] : 0.f;
+          auto multiply = [&](float (&v)[2][S], float (&m)[S]) {
+            if constexpr (S == 4) { mma_k8(r, v[0][0], v[1][0], v[0][1], v[1][1], m[0], m[1]); mma_k8(r, v[0][2], v[1][2], v[0][3], v[1][3], m[2], m[3]); }
+            else if constexpr (S == 2) mma_k8(acc, v[0][0], v[1][0], v[0][1], v[1][1], m[0], m[1]);
+            else mma_k4(acc, v[0][0], v[1][0], m[0]);
+          };
+          if constexpr (EXACT) {
+            float low[2][S], m_low[S];
+            UNROLL for (int s = 0; s < S; s++) { UNROLL for (int i = 0; i < 2; i++) low[i][s] = h[i][s] - tf32(h[i][s]); m_low[s] = m[s] - tf32(m[s]); }
+            multiply(low, m);
+            if constexpr (IO_KIND == 0) multiply(h, m_low);  // a 16-bit C is exact in tf32
+          }
+          multiply(h, m);
+          if constexpr (S == 4) {
+            const bool mine = k == (t4 + j) / 2;
+            acc[j & 1] = mine ? r[j & 1] : acc[j & 1];
+            acc[2 + (j & 1)] = mine ? r[2 + (j & 1)] : acc[2 + (j & 1)];
+          }
+        }
+      }
+      *(float2*)&sum[t8 + 2 * k] = make_float2(acc[0], acc[1]);
+      *(float2*)&sum[4 * P + t8 + 2 * k] = make_float2(acc[2], acc[3]);
+    }
+    __syncwarp();
+    if (lane == 0) barrier_arrive(done + slot);
+    if (++slot == PRODUCERS) { slot = 0; parity ^= 1; }
+  }
+}
+
+INLINE void produce(const Params& p, float* stages, IO* raw_all, int* ring, barrier_t* full, barrier_t* done, int first, int tiles) {
+  const int lane = threadIdx.x & 31, own = (threadIdx.x >> 5) - CONSUMERS, d0 = blockIdx.x * CH;
+  const int sample = blockIdx.y / p.rows, steps = p.steps, left = p.channels - d0;
+  const int* order = p.order + (size_t)(blockIdx.y % p.rows) * steps;
+  const int copy_t = lane / (CH / W), copy_c = lane % (CH / W) * W;  // this lane's part of a copy of sequences
+  static_assert(32 % (CH / W) == 0 && 32 % (N / W) == 0, "every copy of a lane has the same columns");
+  const int have = left - copy_c, n_c = lane % (N / W) * W, have_n = WHOLE ? W : STATE - p.n0 - n_c;
+  const IO *u = p.u + sample * p.u_batch + d0 + copy_c, *dt = p.dt + sample * p.dt_batch + d0 + copy_c;
+  const IO *z = p.z + sample * p.z_batch + d0 + copy_c;
+  const IO *B = p.B + sample * p.B_batch + p.n0 + n_c, *C = p.C + sample * p.C_batch + p.n0 + n_c;
+  const size_t out = (size_t)sample * steps * p.rows;
+  IO* const mine = raw_all + (size_t)own * RAW_SLOTS * RAW;
+  ring += own * RING * T;
+
+  // Positions of the producer's k-th tile come two copies ahead of that tile, so no load waits for another.
+  auto step_of = [&](int k) { return (first + own + k * PRODUCERS) * T; };
+  auto fetch_positions = [&](int k) {
+    if (ORDERED && lane < T) copy4(ring + k % RING * T + lane, order + min(step_of(k) + lane, steps - 1));
+  };
+  auto position = [&](int k, int t) { return ORDERED ? ring[k % RING * T + t] : step_of(k) + t; };
+  int copy_row[COPIES], copy_row_n[COPIES_N];  // positions of this lane's copies of the next tile, read long before they are needed
+  auto read_positions = [&](int k) {
+    if constexpr (!ORDERED) return;
+    UNROLL for (int i = 0; i < COPIES; i++) copy_row[i] = position(k, copy_t + i * (32 * W / CH));
+    UNROLL for (int i = 0; i < COPIES_N; i++) copy_row_n[i] = position(k, (lane + 32 * i) / (N / W) % T);
+  };
+  auto fetch = [&](int k, int slot) {  // raw rows of the k-th tile, asynchronously
+    if (own + k * PRODUCERS < tiles) {
+      const int t0 = step_of(k);
+      IO* raw = mine + slot * RAW;
+      UNROLL for (int i = 0; i < T * (CH / W); i += 32) {
+        const int t = copy_t + i / (CH / W);
+        const bool in = t0 + t < steps;
+        const int row = ORDERED ? copy_row[i / 32] : in ? t0 + t : 0, valid = in ? have : 0;
+        IO* to = raw + raw_row(t) * CH + copy_c;
+        copy16<VECTOR>(to, row_at(u, row, p.u_row), valid);
+        copy16<VECTOR>(to + TP * CH, row_at(dt, row, p.dt_row), valid);
+        if constexpr (GATED) copy16<VECTOR>(to + 2 * TP * CH, row_at(z, row, p.z_row), valid);
+      }
+      UNROLL for (int j = lane; j < 2 * T * (N / W); j += 32) {
+        const int t = j / (N / W) % T;
+        const bool in = t0 + t < steps, is_C = j >= T * (N / W);
+        const int row = ORDERED ? copy_row_n[j / 32] : in ? t0 + t : 0;
+        copy16<VECTOR>(raw + (is_C ? RAW_C : RAW_B) + raw_row(t) * N + n_c, row_at(is_C ? C : B, row, is_C ? p.C_row : p.B_row), in ? have_n : 0);
+      }
+    }
+    fetch_positions(k + 2);
+    copy_commit();
+  };
+  fetch_positions(0);
+  fetch_positions(1);
+  copy_commit();
+  copy_wait<0>();
+  __syncwarp();
+  read_positions(0);
+  fetch(0, 0);
+  read_positions(1);
+  fetch(1, 1);
+
+  float* stage = stages + own * STAGE;
+  // All items of a lane have the same channels.
+  const int c = 2 * (lane % (CH / 2));
+  static_assert(32 % (CH / 2) == 0, "");
+  float bias[2], D[2];
+  UNROLL for (int e = 0; e < 2; e++) {
+    bias[e] = parameter(p.bias, p.bias_kind, min(d0 + c + e, p.channels - 1)) * LOG2E;
+    D[e] = parameter(p.D, p.D_kind, min(d0 + c + e, p.channels - 1));
+  }
+  IO* const y = p.y + out * p.channels + d0 + c;
+  int slot = 0, round = 0;
+  for (int i = own; i < tiles + PRODUCERS; i += PRODUCERS, round++) {
+    const int old = slot == 0 ? RAW_SLOTS - 1 : slot - 1;
+    copy_wait<1>();
+    __syncwarp();
+    const IO* raw = mine + slot * RAW;
+    float d[ITEMS][2][4], x[ITEMS][2][4], v[ITEMS][2][4];
+    if (i < tiles) UNROLL for (int m = 0; m < ITEMS; m++) {
+      const int t = 4 * ((lane + 32 * m) / (CH / 2));
+      UNROLL for (int j = 0; j < 4; j++) {
+        const IO* from = raw + (raw_row(t) + j) * CH + c;
+        const float2 u2 = load2(from), r2 = load2(from + TP * CH);
+        const float r[2] = {fmaf(r2.x, LOG2E, bias[0]), fmaf(r2.y, LOG2E, bias[1])}, uu[2] = {u2.x, u2.y};
+        UNROLL for (int e = 0; e < 2; e++) {
+          d[m][e][j] = SOFTPLUS ? softplus2<EXACT>(r[e]) : r[e];
+          x[m][e][j] = ZOH ? uu[e] : d[m][e][j] * uu[e];
+        }
+      }
+    }
+    if (i >= PRODUCERS) barrier_wait(done + own, (round - 1) & 1);
+    if (i < tiles) {
+      UNROLL for (int m = 0; m < ITEMS; m++) {
+        const int t = 4 * ((lane + 32 * m) / (CH / 2));
+        UNROLL for (int e = 0; e < 2; e++) {
+          store_vector<4>(stage + DT + channel_row(c + e) + t, d[m][e]);
+          store_vector<4>(stage + DU + channel_row(c + e) + t, x[m][e]);
+        }
+      }
+    }
+    if (i >= PRODUCERS) UNROLL for (int m = 0; m < ITEMS; m++) {  // sums of the stage's last tile, before consumers overwrite them
+      const int t = 4 * ((lane + 32 * m) / (CH / 2));
+      UNROLL for (int e = 0; e < 2; e++) {
+        const float* from = stage + SUM + channel_row(c + e) + t;
+        load_vector<4>(v[m][e], from);
+        UNROLL for (int s = 1; s < SPLIT; s++) {
+          float more[4];
+          load_vector<4>(more, from + s * PLANE);
+          UNROLL for (int j = 0; j < 4; j++) v[m][e][j] += more[j];
+        }
+      }
+    }
+    if (i < tiles) {
+      UNROLL for (int j = lane; j < T * 2; j += 32) {
+        const int n = 2 * (j % 8), t = 4 * (j / 8);
+        float b[2][4];
+        UNROLL for (int e = 0; e < 4; e++) {
+          const float2 f = load2(raw + RAW_B + (raw_row(t) + e) * N + n);
+          b[0][e] = ZOH ? f.x : f.x * LN2;
+          b[1][e] = ZOH ? f.y : f.y * LN2;
+        }
+        store_vector<4>(stage + BT + state_row(n) + t, b[0]);
+        store_vector<4>(stage + BT + state_row(n + 1) + t, b[1]);
+        float f[8];
+        UNROLL for (int e = 0; e < 4; e++) *(float2*)&f[2 * e] = load2(raw + RAW_C + raw_row(j >> 1) * N + (j & 1) * 8 + 2 * e);
+        store_vector<8>(stage + CT + j * 8, f);
+      }
+      __syncwarp();
+      if (lane == 0) barrier_arrive(full + own);
+    }
+    read_positions(round + 2);
+    if (i >= PRODUCERS) {  // finish tile i - PRODUCERS; its raw rows are still there
+      const int t0 = step_of(round - 1);
+      const IO* raw2 = mine + old * RAW;
+      UNROLL for (int m = 0; m < ITEMS; m++) {
+        const int t = 4 * ((lane + 32 * m) / (CH / 2));
+        float2 result[4];
+        int row[4];
+        if constexpr (ORDERED) *(int4*)row = *(const int4*)(ring + (round - 1) % RING * T + t);
+        else UNROLL for (int j = 0; j < 4; j++) row[j] = t0 + t + j;
+        UNROLL for (int j = 0; j < 4; j++) {
+          const IO* from = raw2 + (raw_row(t) + j) * CH + c;
+          float2 s = {v[m][0][j], v[m][1][j]};
+          float* part = p.partial + (out + row[j]) * p.channels + d0 + c;
+          if constexpr (GROUP > 1) if (t0 + t + j < steps) { if (c < left) s.x += part[0]; if (c + 1 < left) s.y += part[1]; }
+          if constexpr (GROUP == 1 || GROUP == 2) { if (t0 + t + j < steps) store_pair<false>(part - c, c, left, s); continue; }
+          const float2 u2 = load2(from);
+          s = {fmaf(D[0], u2.x, s.x), fmaf(D[1], u2.y, s.y)};
+          if constexpr (GATED) {
+            const float2 z2 = load2(from + 2 * TP * CH);
+            s = {s.x * z2.x * sigmoid(z2.x), s.y * z2.y * sigmoid(z2.y)};
+          }
+          result[j] = s;
+        }
+        if constexpr (GROUP == 0 || GROUP == 3) UNROLL for (int j = 0; j < 4; j++)
+          if (t0 + t + j < steps) store_pair<VECTOR>(row_at(y, row[j], p.y_row), 0, left - c, result[j]);
+      }
+    }
+    __syncwarp();
+    fetch(round + 2, old);
+    slot = slot == RAW_SLOTS - 1 ? 0 : slot + 1;
+  }
+}
+
+extern "C" __global__ void __launch_bounds__((CONSUMERS + PRODUCERS) * 32, MIN_BLOCKS) scan_forward(const __grid_constant__ Params p) {
+  extern __shared__ __align__(16) float stages[];
+  __shared__ barrier_t full[PRODUCERS], done[PRODUCERS];
+  __shared__ __align__(16) int ring[ORDERED ? PRODUCERS * RING * T : 1];
+  const int first = blockIdx.z * p.chunk_tiles, tiles = min((p.steps + T - 1) / T - first, p.chunk_tiles);
+  if (threadIdx.x == 0) {
+    for (int i = 0; i < PRODUCERS; i++) { barrier_init(full + i, 1); barrier_init(done + i, CONSUMERS); }
+  }
+  __syncthreads();
+  if (threadIdx.x < CONSUMERS * 32) consume(p, stages, full, done, first, tiles);
+  else produce(p, stages, (IO*)(stages + PRODUCERS * STAGE), ring, full, done, first, tiles);
+}
