@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from zoo.errors import ShapeError
 from zoo.grid import Grid
 
 
@@ -46,3 +47,16 @@ def serpentine(view: np.ndarray) -> np.ndarray:
 def along(view: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
     """Through the places (rows[k], columns[k]) of each frame."""
     return view[:, rows, columns].ravel()
+
+
+def in_parts(parts: list[np.ndarray], independent: bool, refusal: str) -> np.ndarray:
+    """Parts of every frame (frames, rows, columns), one after another: (cells,); or (frames * parts, steps).
+
+    Raises: ShapeError with `refusal` if independent parts differ in length.
+    """
+    flat = [part.reshape(len(part), -1) for part in parts]
+    if not independent:
+        return np.concatenate(flat, 1).ravel()
+    if len({part.shape[1] for part in flat}) > 1:
+        raise ShapeError(refusal, fix="choose a size that divides both sides, pads included, or independent: false")
+    return np.concatenate(flat)
