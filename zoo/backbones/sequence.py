@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection
 from dataclasses import replace
 from typing import Any, Literal
 
@@ -114,13 +114,13 @@ class SequenceBackbone(nn.Module):
             self._orders[grid, device] = [ready[step % len(ready)] for step in steps]
         return self._orders[grid, device]
 
-    def _visits(self, grid: Grid, pattern: np.ndarray, earlier: Sequence[np.ndarray]) -> np.ndarray:
+    def _visits(self, grid: Grid, pattern: np.ndarray, earlier: list[np.ndarray]) -> np.ndarray:
         """A pattern of cells as positions in the sequence; of several directions, each by itself."""
         if pattern.ndim == 3:
-            return np.stack([np.atleast_2d(self._visits(grid, p, pattern[:k])) for k, p in enumerate(pattern)])
+            return np.stack([np.atleast_2d(self._visits(grid, p, list(pattern[:k]))) for k, p in enumerate(pattern)])
         return grid.order(pattern, self._meets_tokens(pattern, earlier))
 
-    def _meets_tokens(self, pattern: np.ndarray, earlier: Sequence[np.ndarray]) -> Literal["front", "end"]:
+    def _meets_tokens(self, pattern: np.ndarray, earlier: list[np.ndarray]) -> Literal["front", "end"]:
         """Tokens appended to the sequence come last, but first in a scan that runs through it backwards.
 
         Otherwise no cell would ever read them: a scan is causal.

@@ -19,4 +19,5 @@ def together(
 
     Source: VMamba (arXiv 2401.10166, SS2D), where four orders are scanned in one block and summed.
     """
-    return [np.stack([np.atleast_2d(order) for order in of(grid)])]
+    orders: list[np.ndarray] = of(grid)
+    return [np.stack([np.atleast_2d(order) for order in orders])]
