@@ -45,7 +45,7 @@ def alone(mixer: Bimamba, k: int) -> Mamba:
     """One direction of a mixer as a mixer of its own."""
     single = Mamba(WIDTH, 1).double()
     weights = {**mixer.directions[0].state_dict(), **mixer.directions[k].state_dict()}
-    single.load_state_dict(weights | {f"{name}.weight": getattr(mixer, name).weight for name in ("in_proj", "out_proj")})
+    single.load_state_dict(weights | {f"{w}.weight": getattr(mixer, w).weight for w in ("in_proj", "out_proj")})
     return single
 
 

@@ -7,7 +7,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from zoo.errors import ShapeError
+from zoo.errors import ShapeError, at_least
 from zoo.grid import Grid
 from zoo.ops import selective_scan
 from zoo.parts.protocols import Condition
@@ -46,6 +46,7 @@ class Bimamba(nn.Module):
         zero_dt_bias: bool = False,  # of the later directions at the start, which then forget fast: DiS by mistake
     ):
         super().__init__()
+        at_least(1, directions, "backbone.mixer.directions")
         inner, first, later = expand * width, (dt_min, dt_max), None if zero_dt_bias else (dt_min, dt_max)
         self.merge, self.discretization = merge, discretization
         make = {

@@ -17,7 +17,7 @@ def spiral(
     *,
     count: Literal[1, 2, 4, 8, 16] = 4,  # how many of the eight images in and out again, in their order
 ) -> list[np.ndarray]:
-    """Clockwise from the top left to the middle, and out again; the same from the other corners."""
+    """Rounds, clockwise from the top left to the middle, and out again; the same from the other corners."""
     inwards = [along(view, *_curve(*view.shape[1:])) for view in turned(grid)]
     return [order for way in inwards for order in (way, way[::-1])][:count]
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 
 from zoo.grid import Grid
@@ -19,5 +22,5 @@ def together(
 
     Source: VMamba (arXiv 2401.10166, SS2D), where four orders are scanned in one block and summed.
     """
-    orders: list[np.ndarray] = of(grid)
-    return [np.stack([np.atleast_2d(order) for order in orders])]
+    scan: Callable[..., Any] = of
+    return [np.stack([np.atleast_2d(order) for order in scan(grid)])]

@@ -6,6 +6,7 @@ from typing import Literal
 
 import numpy as np
 
+from zoo.errors import at_least
 from zoo.grid import Grid
 from zoo.parts.paths import cells, in_parts
 from zoo.registry import register
@@ -21,9 +22,10 @@ def windows(
 ) -> list[np.ndarray]:
     """Windows by rows, cells by rows inside them; the same reversed; both by columns; the same reversed.
 
-    Errors: ShapeError if independent windows do not divide the grid.
+    Errors: RecipeError for no size, ShapeError if independent windows do not divide the grid.
     Source: LocalMamba (arXiv 2403.09338, Figure 3), without its padding.
     """
+    at_least(1, size, "backbone.scan.size")
     patterns = []
     for view in (cells(grid), cells(grid).swapaxes(1, 2)):
         bands = [view[:, top : top + size] for top in range(0, view.shape[1], size)]
