@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from zoo.errors import ShapeError
 from zoo.ops import causal_conv
 
 
@@ -76,7 +77,13 @@ class Direction(Step):
         self.conv_bias = nn.Parameter(torch.empty(inner))
 
     def convolve(self, u: Tensor, order: Tensor | None) -> Tensor:
-        """u (B,L,inner) along the order, then silu."""
+        """u (B,L,inner) along the order, then silu.
+
+        Raises: ShapeError for an order of several directions.
+        """
+        if order is not None and order.ndim == 3:
+            raise ShapeError(f"the scan gives {len(order)} orders together to a mixer of one direction",
+                             where="backbone.scan", fix=f"mixer: {{use: bimamba, directions: {len(order)}}}")
         return causal_conv(u, self.conv_weight, self.conv_bias, order=order)
 
     def reset(self, depth: int) -> None:

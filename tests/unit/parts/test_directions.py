@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from zoo.builder import build
-from zoo.errors import ShapeError
+from zoo.errors import RecipeError, ShapeError
 from zoo.grid import Grid
 from zoo.parts.mixer.attention import Attention
 from zoo.parts.mixer.bimamba import Bimamba
@@ -132,6 +132,10 @@ def test_another_number_of_orders_is_refused_with_the_fix():
         run(made(Bimamba(WIDTH, 1)), tokens(), order)
     with pytest.raises(ShapeError, match="4 directions was given 1"):
         run(made(Bimamba(WIDTH, 1, directions=4)), tokens())
+    with pytest.raises(ShapeError, match=r"4 orders together(.|\n)*bimamba, directions: 4"):
+        run(made(Mamba(WIDTH, 1)), tokens(), order)
+    with pytest.raises(RecipeError, match="backbone.mixer.directions"):
+        Bimamba(WIDTH, 1, directions=0)
 
 
 def test_attention_between_several_directions_attends_within_their_rows():

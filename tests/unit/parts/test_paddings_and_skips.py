@@ -55,6 +55,12 @@ def test_zeros_are_the_fewest_that_make_both_sides_divisible():
     assert grid == Grid(8, 12, frames=2, pad_bottom=3, pad_right=4)
 
 
+@pytest.mark.parametrize("field, value", [("count", -1), ("multiple", 0)])
+def test_zeros_refuse_numbers_that_are_too_small(field, value):
+    with pytest.raises(RecipeError, match=f"padding.{field}.*or more"):
+        Zeros(4, **{field: value})
+
+
 def test_independent_windows_run_on_any_grid_with_zeros_and_refuse_it_without():
     windows = ["backbone.scan={use: windows, size: 4, independent: true}", "backbone.conditioning.tokens=[]",
                "backbone.modulation={use: adaln_zero, source: [time]}"]
