@@ -134,7 +134,7 @@ def test_another_number_of_orders_is_refused_with_the_fix():
         run(made(Bimamba(WIDTH, 1, directions=4)), tokens())
     with pytest.raises(ShapeError, match=r"4 orders together(.|\n)*bimamba, directions: 4"):
         run(made(Mamba(WIDTH, 1)), tokens(), order)
-    with pytest.raises(RecipeError, match="backbone.mixer.directions"):
+    with pytest.raises(RecipeError, match=r"backbone\.mixer\.directions"):
         Bimamba(WIDTH, 1, directions=0)
 
 
@@ -147,6 +147,24 @@ def test_attention_between_several_directions_attends_within_their_rows():
     assert both.shape == (2, 4, 4)
     torch.testing.assert_close(run(attention, n, both), run(attention, n, rows))
     assert not torch.allclose(run(attention, n, rows), run(attention, n))
+
+
+def test_appended_tokens_are_met_first_by_the_directions_that_run_backwards():
+    backbone = build("mamba_s_cifar", ["shape=[3,8,12]", "backbone.width=16", "backbone.depth=1",
+                                       "backbone.tokens_at=end", "backbone.scan={use: together, of: two_way}",
+                                       "backbone.mixer=bimamba"])
+    (order,) = backbone.orders(Grid(4, 6, prefix=2), torch.device("cpu"))
+    assert order.shape == (2, 1, 26)
+    assert order[0, 0, -2:].tolist() == [0, 1] == order[1, 0, :2].tolist()
+    assert torch.equal(order[1, 0, 2:], order[0, 0, :-2].flip(0))
+
+
+def test_any_scan_may_be_taken_together_with_its_fields():
+    backbone = build("mamba_s_cifar", ["shape=[3,8,12]", "backbone.width=16", "backbone.depth=2",
+                                       "backbone.scan={use: together, of: {use: zigzag, count: 3}}",
+                                       "backbone.mixer={use: bimamba, directions: 3, own: none, merge: mean}"])
+    assert {tuple(order.shape) for order in backbone.orders(Grid(4, 6, prefix=2), torch.device("cpu"))} == {(3, 1, 26)}
+    assert backbone(torch.randn(1, 3, 8, 12), torch.tensor([0.5])).shape == (1, 3, 8, 12)
 
 
 def test_a_recipe_scans_four_ways_in_every_block_and_every_cell_reads_every_cell():
