@@ -59,7 +59,7 @@ def _entries(path: Path) -> dict[str, Any]:
     with path.open("rb") as file:
         first, opening, total = file.read(8), file.read(1), path.stat().st_size
         size = int.from_bytes(first, "little")
-        if path.suffix in PICKLES or first.startswith(PICKLE_MAGIC) and opening != b"{":  # some sizes look like one
+        if path.suffix in PICKLES or (first.startswith(PICKLE_MAGIC) and opening != b"{"):  # some sizes look like one
             raise CheckpointError("this is a pickle, which can run code when it is read; it was not opened",
                                   where=where, fix="zoo-convert turns published checkpoints into safetensors")
         if len(first) < 8:
