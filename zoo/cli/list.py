@@ -21,6 +21,7 @@ examples:
   zoo-list mixer                          the mixers, a line each
   zoo-list mixer mamba                    what a recipe may set on it
   zoo-list recipes 'dim_*' --long         with parameters and multiply-adds
+  zoo-list skip --long                    with what each costs in one recipe
   zoo-list '*mamba*' --json               by name, over all kinds, for a program
   zoo-list --copy dim_s_cifar mine.yaml   a recipe of your own to change
   zoo-list --schema > zoo.schema.json     for completion in an editor
@@ -33,7 +34,8 @@ def parser() -> argparse.ArgumentParser:
                                 epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("words", nargs="*", metavar="KIND [PART]",
                    help="a kind and a part or pattern; `recipes` and a pattern; a pattern over everything")
-    p.add_argument("--long", action="store_true", help="recipes with their sizes (builds each, without memory)")
+    p.add_argument("--long", action="store_true",
+                   help="recipes, or the parts of a slot, with their sizes (builds each, without memory)")
     p.add_argument("--json", action="store_true", help="print JSON")
     only = p.add_mutually_exclusive_group()
     only.add_argument("--schema", action="store_true", help="print the JSON schema of recipes")

@@ -14,6 +14,9 @@ from zoo.recipe.explain import brief
 from zoo.recipe.layers import locate, read_layers
 from zoo.registry import Part
 
+REFERENCE = "dim_s_cifar"
+"""The recipe in which parts are compared."""
+
 
 def answer(words: Sequence[str], *, long: bool = False) -> list[Table]:
     """The tables that `zoo-list WORDS` shows.
@@ -29,7 +32,7 @@ def answer(words: Sequence[str], *, long: bool = False) -> list[Table]:
         return [search(what), recipe_table(what, long=long)]
     if what not in registry.SHELVES:
         raise ZooError(f"there is no kind of part {what!r}", allowed=["recipes", *sorted(registry.SHELVES)], given=what)
-    return [part_table(what, pattern)] if is_glob(pattern) else [field_table(registry.find(what, pattern))]
+    return [part_table(what, pattern, long=long)] if is_glob(pattern) else [field_table(registry.find(what, pattern))]
 
 
 def is_glob(text: str) -> bool:
@@ -44,10 +47,15 @@ def kinds() -> Table:
                  [[kind, len(parts), " ".join(p.name for p in parts)] for kind, parts in shelves.items()])
 
 
-def part_table(kind: str, pattern: str = "*") -> Table:
-    """The parts of a kind."""
+def part_table(kind: str, pattern: str = "*", *, long: bool = False) -> Table:
+    """The parts of a kind; `long` puts each into its slot of one recipe's backbone, if it has one, and counts."""
     found = [part for part in registry.parts(kind) if fnmatch(part.name, pattern)]
-    return Table("parts", f"{kind}: {len(found)} parts", [kind, "what it is"], [[p.name, p.doc] for p in found])
+    columns, title = [kind, "what it is"], f"{kind}: {len(found)} parts"
+    rows: list[list[object]] = [[part.name, part.doc] for part in found]
+    if long and kind in registry.find("backbone", "sequence").fields:
+        columns, title = [*columns, "parameters", "multiply-adds"], f"{title}, each in {REFERENCE}"
+        rows = [[*row, *_count(REFERENCE, f"backbone.{kind}={row[0]}")[:2]] for row in rows]
+    return Table("parts", title, columns, rows)
 
 
 def search(pattern: str) -> Table:
@@ -84,11 +92,11 @@ def _headline(name: str) -> tuple[str, str]:
     return str(said.get("provenance", "ours")), str(said.get("title", ""))
 
 
-def _count(name: str) -> tuple[int | str | None, ...]:
+def _count(name: str, *overrides: str) -> tuple[int | str | None, ...]:
     from zoo.builder import summary  # imports torch
 
     try:
-        sizes = summary(load_recipe(name))
+        sizes = summary(load_recipe(name, overrides))
     except ZooError as error:
         return f"does not build: {str(error).splitlines()[0]}", None, None
     return sizes["parameters"], sizes["macs"], sizes["paper_macs"]

@@ -57,9 +57,9 @@ def _entries(path: Path) -> dict[str, Any]:
     if not path.is_file():
         raise CheckpointError("no such weights file", where=where)
     with path.open("rb") as file:
-        first, total = file.read(8), path.stat().st_size
+        first, opening, total = file.read(8), file.read(1), path.stat().st_size
         size = int.from_bytes(first, "little")
-        if path.suffix in PICKLES or first.startswith(PICKLE_MAGIC):
+        if path.suffix in PICKLES or (first.startswith(PICKLE_MAGIC) and opening != b"{"):  # some sizes look like one
             raise CheckpointError("this is a pickle, which can run code when it is read; it was not opened",
                                   where=where, fix="zoo-convert turns published checkpoints into safetensors")
         if len(first) < 8:
@@ -69,6 +69,7 @@ def _entries(path: Path) -> dict[str, Any]:
                                   fix="this is not a safetensors file, or not an honest one")
         if 8 + size > total:
             raise CheckpointError(f"truncated weights file: {total} bytes", where=where, fix=AGAIN)
+        file.seek(8)
         entries = _json_object(file.read(size), where)
     _check_length(entries, total - 8 - size, where)
     return entries

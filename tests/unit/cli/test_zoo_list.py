@@ -109,6 +109,19 @@ def test_long_counts(zoo_list, monkeypatch):
     assert row["parameters"] == 50_000_000 and row["as the paper counted"] is None
 
 
+def test_long_counts_each_part_in_its_slot_of_one_recipe(zoo_list, monkeypatch):
+    seen = []
+    builder = type(sys)("zoo.builder")
+    builder.summary = lambda recipe: seen.append(recipe.get("backbone.mixer.use")) or {
+        "parameters": 50_000_000, "macs": 12_345, "paper_macs": None}
+    monkeypatch.setitem(sys.modules, "zoo.builder", builder)
+    monkeypatch.setattr(listing, "REFERENCE", "dim")
+    monkeypatch.setattr(listing, "load_recipe", lambda name, overrides=(): load_recipe("plain", overrides))
+    text = zoo_list("mixer", "--long")
+    assert seen == ["attention", "mamba"] and "each in dim" in text and text.count("50,000,000  12,345") == 2
+    assert "parameters" not in zoo_list("sampler", "--long") and len(seen) == 2
+
+
 def test_json_is_for_programs(zoo_list):
     assert [r["mixer"] for r in json.loads(zoo_list("mixer", "--json"))] == ["attention", "mamba"]
     assert set(json.loads(zoo_list("--json"))) == {"kinds", "recipes"}

@@ -194,6 +194,17 @@ def test_a_pickle_is_refused_and_runs_nothing(tmp_path, suffix, zipped):
     assert not canary.exists()
 
 
+@pytest.mark.parametrize("size", [0x0280, 0x0380, 0x0480, 0x0580])
+def test_a_header_whose_size_looks_like_a_pickle_is_read(tmp_path, size):
+    path = tmp_path / "a.safetensors"
+    for filling in range(size):
+        save_weights(path, {"weight": torch.ones(2)}, RECIPE, {"filling": "x" * filling})
+        if int.from_bytes(path.read_bytes()[:8], "little") >= size:
+            break
+    assert path.read_bytes()[:2] == size.to_bytes(2, "little")
+    assert read_weights(path).tensors["weight"].tolist() == [1, 1]
+
+
 def test_another_programs_safetensors_is_refused_by_name(tmp_path):
     from safetensors.torch import save_file
 
