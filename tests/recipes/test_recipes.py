@@ -23,6 +23,19 @@ PARAMETERS = {  # published, or counted from published code
     "uvit_h_imagenet512": 500_942_656,
     "uvit_s_coco": 44_692_644,
     "uvit_s_deep_coco": 58_345_636,
+    "dit_s2_imagenet256": 32_963_360,
+    "dit_s4_imagenet256": 32_945_024,
+    "dit_s8_imagenet256": 33_148_160,
+    "dit_b2_imagenet256": 130_512_416,
+    "dit_b4_imagenet256": 130_475_648,
+    "dit_b8_imagenet256": 130_881_536,
+    "dit_l2_imagenet256": 458_102_816,
+    "dit_l4_imagenet256": 458_053_760,
+    "dit_l8_imagenet256": 458_594_816,
+    "dit_xl2_imagenet256": 675_129_632,
+    "dit_xl4_imagenet256": 675_074_432,
+    "dit_xl8_imagenet256": 675_683_072,
+    "dit_xl2_imagenet512": 676_014_368,
 }
 MULTIPLY_ADDS = {  # true, and as the papers counted; 10^9
     "dim_s_cifar": (18.097657856, 11.904352256),
@@ -33,6 +46,11 @@ MULTIPLY_ADDS = {  # true, and as the papers counted; 10^9
     "uvit_l_imagenet256": (76.45622272, None),
     "uvit_h_imagenet512": (133.225141248, None),
     "uvit_s_coco": (16.229715968, None),
+    "dit_s8_imagenet256": (0.357974016, None),
+    "dit_b4_imagenet256": (5.565186048, None),
+    "dit_l2_imagenet256": (80.697622528, None),
+    "dit_xl2_imagenet256": (118.621421568, None),
+    "dit_xl2_imagenet512": (524.538298368, None),
 }
 
 
