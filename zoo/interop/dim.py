@@ -88,9 +88,10 @@ def ungroup(state: dict[str, Tensor]) -> dict[str, Tensor]:
     return state
 
 
-def settings(backbone: Mapping[str, Any]) -> dict[str, Any]:
+def settings(tree: Mapping[str, Any]) -> dict[str, Any]:
     """The hints that tell what shapes do not."""
-    padding, skip, scans = backbone["padding"], backbone["skip"], {name: n for n, name in SCANS.items()}
+    backbone, scans = tree["backbone"], {name: n for n, name in SCANS.items()}
+    padding, skip = backbone["padding"], backbone["skip"]
     cyclic = padding.get("bottom") == "cyclic"
     return {
         "scan_pattern_len": scans.get(backbone["scan"]["use"], 3),

@@ -51,9 +51,9 @@ def ungroup(state: dict[str, Tensor]) -> dict[str, Tensor]:
     return {**state, "pos_embed": state["pos_embed"].flatten(0, 1)[None]}
 
 
-def settings(backbone: Mapping[str, Any]) -> dict[str, Any]:
+def settings(tree: Mapping[str, Any]) -> dict[str, Any]:
     """The hints that tell what shapes do not."""
-    return {"num_heads": backbone["mixer"].get("heads")}
+    return {"num_heads": tree["backbone"]["mixer"].get("heads")}
 
 
 def recipe(state: Mapping[str, Tensor], hints: Mapping[str, Any]) -> dict[str, Any]:

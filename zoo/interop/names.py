@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from torch import Tensor
 
-WILD = {"i": r"\d+", "p": "weight|bias", "rest": ".+"}
+WILD = {"i": r"\d+", "p": "weight|bias", "way": r"(?:inner\.)?(?:directions\.\d\.)?", "rest": ".+"}
 
 
 class Layout(NamedTuple):
@@ -30,7 +30,10 @@ CHANNELS = Layout(lambda x: x[:, 0], lambda x: x[:, None])
 
 @dataclass(frozen=True)
 class Rename:
-    """A published name and ours. `{i}` is a number, `{p}` weight or bias, `{rest}` anything, the same on both sides."""
+    """A published name and ours, with wild cards that stand for the same on both sides.
+
+    `{i}` is a number, `{p}` weight or bias, `{way}` nothing or one direction of a mixer, `{rest}` anything.
+    """
 
     theirs: str
     ours: str

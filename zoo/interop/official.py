@@ -38,7 +38,7 @@ class Family(Protocol):
     def regroup(self, state: dict[str, Tensor], hints: Mapping[str, Any]) -> dict[str, Tensor]: ...
     def ungroup(self, state: dict[str, Tensor]) -> dict[str, Tensor]: ...
     def recipe(self, state: Mapping[str, Tensor], hints: Mapping[str, Any]) -> dict[str, Any]: ...
-    def settings(self, backbone: Mapping[str, Any]) -> dict[str, Any]: ...
+    def settings(self, tree: Mapping[str, Any]) -> dict[str, Any]: ...
 
 
 def load_official(family: str, state_dict: Mapping[str, Tensor], recipe: Recipe | str | Path | None = None,
@@ -107,7 +107,7 @@ def known_from(recipe: Recipe, module: Any) -> dict[str, Any]:
     """The hints that a recipe gives: its grid of patches, and what the family's settings say."""
     *_, height, width = recipe["shape"]
     size = recipe.get("backbone.patch.size")
-    return {"patches_hw": (height // size, width // size), **module.settings(recipe["backbone"])}
+    return {"patches_hw": (height // size, width // size), **module.settings(recipe.tree)}
 
 
 def described(family: str, module: Any, state: Mapping[str, Tensor], hints: Mapping[str, Any]) -> Recipe:

@@ -54,6 +54,22 @@ def three_columns(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {re.sub(r"^blocks\.(\d+)\.", place, name): tensor for name, tensor in state.items()}
 
 
+ONE_WAY = re.compile(r"\.mixer\.(conv1d|x_proj|dt_proj|A|D)(_b)?(_log)?(\.\w+)?$")
+EITHER_WAY = re.compile(r"\.mixer\.directions\.(\d)\.(conv1d|x_proj|dt_proj|A|D)(_log)?(\.\w+)?$")
+
+
+def directions(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The two directions of a Vim-v2 mixer, X and X_b, as directions.0.X and directions.1.X."""
+    new = r".mixer.directions.{}.\1\3\4"
+    return {ONE_WAY.sub(lambda m: m.expand(new.format(1 if m[2] else 0)), n): t for n, t in state.items()}
+
+
+def one_way(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The inverse of `directions`."""
+    return {EITHER_WAY.sub(lambda m: f".mixer.{m[2]}{'_b' * int(m[1])}{m[3] or ''}{m[4] or ''}", n): t
+            for n, t in state.items()}  # fmt: skip
+
+
 def mamba(state: Mapping[str, Tensor], stem: str) -> dict[str, Any]:
     """The recipe of the Mamba mixer whose published tensors begin with `stem`."""
     inner, size = state[stem + "A_log"].shape

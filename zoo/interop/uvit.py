@@ -68,8 +68,9 @@ def ungroup(state: dict[str, Tensor]) -> dict[str, Tensor]:
     return three_columns({**state, "pos_embed": torch.cat([prefix, table.flatten(0, 1)])[None]})
 
 
-def settings(backbone: Mapping[str, Any]) -> dict[str, Any]:
+def settings(tree: Mapping[str, Any]) -> dict[str, Any]:
     """The hints that tell what shapes do not."""
+    backbone = tree["backbone"]
     text = backbone["conditioning"]["embed"].get("text") or {}
     count = {"num_clip_token": text["count"]} if "count" in text else {}
     return {"num_heads": backbone["mixer"].get("heads"), **count}
