@@ -85,7 +85,7 @@ def recipe(state: Mapping[str, Tensor], hints: Mapping[str, Any]) -> dict[str, A
         "patch": {"use": "conv", "size": patch},
         "conditioning": {"tokens": ["time"] if labels is None else ["label", "time"], "embed": embed},
         "position": "learned",
-        "mixer": {**mamba(state, "blocks.0.mixer.directions.0."), "use": "bimamba"},
+        "mixer": mamba(state, "blocks.0.mixer."),
         "norm": norm,
         "skip": "hidden_stream" if any("skip_linear" in name for name in state) else "none",
         "final_norm": norm,

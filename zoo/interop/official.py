@@ -112,7 +112,7 @@ def known_from(recipe: Recipe, module: Any) -> dict[str, Any]:
 
 def described(family: str, module: Any, state: Mapping[str, Tensor], hints: Mapping[str, Any]) -> Recipe:
     """The recipe of regrouped tensors."""
-    return Recipe.from_text(json.dumps(module.recipe(state, hints)), name=family)
+    return Recipe.from_text(json.dumps({"provenance": "published", **module.recipe(state, hints)}), name=family)
 
 
 def check_same(family: str, recipe: Recipe, published: Recipe) -> None:

@@ -71,9 +71,10 @@ def one_way(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def mamba(state: Mapping[str, Tensor], stem: str) -> dict[str, Any]:
-    """The recipe of the Mamba mixer whose published tensors begin with `stem`."""
-    inner, size = state[stem + "A_log"].shape
-    width, rank = state[stem + "out_proj.weight"].shape[0], state[stem + "dt_proj.weight"].shape[1]
-    usual = math.ceil(width / 16)
-    return {"use": "mamba", "state": size, "conv": state[stem + "conv1d.weight"].shape[-1], "expand": inner // width,
-            "dt_rank": 0 if rank == usual else rank}  # fmt: skip
+    """The recipe of the Mamba mixer, of one direction or two, whose published tensors begin with `stem`."""
+    both = stem + "directions.0." if stem + "directions.0.A_log" in state else stem
+    inner, size = state[both + "A_log"].shape
+    width, rank = state[stem + "out_proj.weight"].shape[0], state[both + "dt_proj.weight"].shape[1]
+    return {"use": "mamba" if both == stem else "bimamba", "state": size, "expand": inner // width,
+            "conv": state[both + "conv1d.weight"].shape[-1],
+            "dt_rank": 0 if rank == math.ceil(width / 16) else rank}  # fmt: skip

@@ -41,7 +41,6 @@ HINTS = {
     "video_frames": "frames of a video model",
     "temporal_inverse": "swapped: blocks over time write backwards, as the released code does; right (default)",
 }
-SWAPPED = {"use": "written_backwards"}
 
 
 def regroup(state: dict[str, Tensor], hints: Mapping[str, Any]) -> dict[str, Tensor]:
@@ -83,8 +82,8 @@ def recipe(state: Mapping[str, Tensor], hints: Mapping[str, Any]) -> dict[str, A
     width, channels, patch, _ = state["x_embedder.proj.weight"].shape
     frames, labels = _frames(state, hints), state.get("y_embedder.embedding_table.weight")
     rows, columns = _grid(state, patch, hints)
-    both = any(".mixer.directions." in name for name in state)
-    mixer = mamba(state, "blocks.0.mixer." + ("directions.0." if both else ""))
+    mixer = mamba(state, "blocks.0.mixer." + ("inner." if _swapped(hints)(0) else ""))
+    scan_type = "v2" if mixer["use"] == "bimamba" else hints.get("scan_type", "zzvideo_sst" if frames else "zigzagN8")
     embed: dict[str, Any] = {"time": {"use": "time_mlp", "frequencies": state["t_embedder.mlp.0.weight"].shape[1]}}
     if labels is not None:
         embed["label"] = {"use": "table", "classes": len(labels), "null": False}
@@ -94,8 +93,8 @@ def recipe(state: Mapping[str, Tensor], hints: Mapping[str, Any]) -> dict[str, A
         "patch": {"use": "conv", "size": patch},
         "conditioning": {"embed": embed},
         "position": _position(state, frames, hints),
-        "scan": "raster" if both else _scan(hints.get("scan_type", "zzvideo_sst" if frames else "zigzagN8")),
-        "mixer": _mixers({**mixer, "use": "bimamba"} if both else mixer, hints),
+        "scan": _scan(scan_type),
+        "mixer": _mixers(mixer, hints),
         "norm": "rms",
         "modulation": {"use": "adaln_zero", "source": list(embed)},
         "block": "carry_norm",
@@ -136,6 +135,8 @@ def _position(state: Mapping[str, Tensor], frames: int, hints: Mapping[str, Any]
 
 
 def _scan(scan_type: str) -> Any:
+    if scan_type == "v2":
+        return "raster"
     if match := re.fullmatch(r"(zigzag|hilbert)N([1-8])", scan_type):
         shipped = {"inverse": True} if match[1] == "hilbert" else {}
         return {"use": match[1], "count": int(match[2]), **shipped}
@@ -158,4 +159,4 @@ def _mixers(mixer: dict[str, Any], hints: Mapping[str, Any]) -> Any:
     swapped, pattern = _swapped(hints), str(hints.get("scan_type", "")).rpartition("video_")[2]
     if not any(map(swapped, range(len(pattern)))):
         return mixer
-    return [{**SWAPPED, "mixer": mixer} if swapped(i) else mixer for i in range(len(pattern))]
+    return [{"use": "written_backwards", "mixer": mixer} if swapped(i) else mixer for i in range(len(pattern))]
