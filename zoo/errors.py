@@ -45,6 +45,15 @@ class BackendError(ZooError):
     """An operator's backend was asked for by name and cannot do the job."""
 
 
+def at_least(least: int, value: int, where: str) -> None:
+    """Refuse a number of a recipe that is too small.
+
+    Raises: RecipeError.
+    """
+    if value < least:
+        raise RecipeError(f"{value} is too small", where=where, allowed=f"{least} or more")
+
+
 def nearest(word: object, candidates: Iterable[object]) -> str | None:
     """The candidate most like `word`, or None when none is close."""
     names = [str(c) for c in candidates]

@@ -82,21 +82,20 @@ class Grid:
         return np.concatenate(both).astype(np.int32)
 
     def _with_line_ends(self, cells: np.ndarray) -> np.ndarray:
-        """Insert the line-end token of each row or column after the line, in scan order.
+        """Insert the line-end token of each row or column behind the last of its cells, in scan order.
 
         Lines are rows if the scan's first step is along a row, else columns; line k owns line-end
         token k. Tokens without a line (the shorter side of an oblong grid) come last.
         """
         if not self.line_ends:
             return cells
+        frame, cell = np.divmod(cells, self.height * self.width)
+        row, column = np.divmod(cell, self.width)
+        row_wise = self.width == 1 or row[0] == row[1]
+        lines = frame * self.height + row if row_wise else frame * self.width + column
+        if (count := int(lines.max()) + 1) > self.line_ends:
+            raise ShapeError(f"a scan of {count} lines needs as many line-end tokens, not {self.line_ends}")
+        present, last = np.unique(lines[::-1], return_index=True)  # the last step of each line
         ends = np.arange(self.line_ends) + self.cells
-        row_wise = len(cells) < 2 or abs(int(cells[1]) - int(cells[0])) == 1
-        length = self.width if row_wise else self.height
-        lines = cells.reshape(-1, length)
-        if len(lines) > self.line_ends:
-            raise ShapeError(f"a scan of {len(lines)} lines needs as many line-end tokens, not {self.line_ends}")
-        frame, cell = np.divmod(lines[:, 0], self.height * self.width)
-        places = cell // self.width + frame * self.height if row_wise else cell % self.width + frame * self.width
-        tokens = ends[places][:, None]
-        rest = np.setdiff1d(ends, tokens)
-        return np.concatenate([np.concatenate([lines, tokens], axis=1).ravel(), rest])
+        rest = np.setdiff1d(ends, ends[present])
+        return np.concatenate([np.insert(cells, len(cells) - last, ends[present]), rest])

@@ -29,13 +29,21 @@ grids = pytest.mark.parametrize("grid", GRIDS, ids=str)
 
 def make(part: registry.Part, *given):
     torch.manual_seed(0)
-    inner = {f.name: partial(registry.find(f.type.args[0], f.default).load())
-             for f in part.fields.values() if f.type.name == "part"}
-    made = part.load()(*given, **inner, **FIELDS.get(part.name, {}))
+    made = part.load()(*given, **inside(part), **FIELDS.get(part.name, {}))
     if isinstance(made, nn.Module):
         for parameter in made.parameters():  # nothing may stay uninitialised or zero by accident
             nn.init.normal_(parameter, std=0.3)
     return made
+
+
+def scan(part: registry.Part):
+    """A scan with the default of each part inside it."""
+    return partial(part.load(), **inside(part))
+
+
+def inside(part: registry.Part) -> dict:
+    return {f.name: partial(registry.find(f.type.args[0], f.default).load())
+            for f in part.fields.values() if f.type.name == "part"}
 
 
 def tokens(grid: Grid, dtype=torch.float32) -> torch.Tensor:
@@ -98,11 +106,20 @@ def test_sublayers_keep_shape_and_survive_copying_and_bfloat16(kind):
 @grids
 @every("scan")
 def test_a_scan_visits_every_cell_once(part, grid):
-    patterns = part.load()(grid)
+    patterns = scan(part)(grid)
     assert patterns
-    for pattern in patterns:
-        assert sorted(np.ravel(pattern)) == list(range(grid.cells))
-        assert grid.order(pattern).dtype == np.int32
+    for order in (order for pattern in patterns for order in (pattern if pattern.ndim == 3 else [pattern])):
+        assert sorted(np.ravel(order)) == list(range(grid.cells))
+        assert grid.order(order).dtype == np.int32
+
+
+@grids
+@every("scan")
+def test_a_scan_keeps_tokens_and_line_ends_in_the_sequence(part, grid):
+    longer = replace(grid, prefix=2, line_ends=max(grid.height, grid.width) * grid.frames)
+    for pattern in scan(part)(grid):
+        for order in pattern if pattern.ndim == 3 else [pattern]:
+            assert sorted(longer.order(order)) == list(range(longer.length))
 
 
 @grids

@@ -103,16 +103,22 @@ class SequenceBackbone(nn.Module):
         return (image, features) if taps else image
 
     def orders(self, grid: Grid, device: torch.device) -> list[Tensor | None]:
-        """The scan order of each block, (L,) or (S,steps) int32; None for all if none permutes."""
+        """The scan order of each block, (L,), (S,steps) or (K,S,steps) int32; None for all if none permutes."""
         if (grid, device) not in self._orders:
             patterns = self.scan(replace(grid, prefix=0, line_ends=0))
             steps = [min(i, self.depth - 1 - i) if self.mirror else i for i in range(self.depth)]
-            visits = [grid.order(p, self._meets_tokens(p, patterns[:i])) for i, p in enumerate(patterns)]
+            visits = [self._visits(grid, p, patterns[:i]) for i, p in enumerate(patterns)]
             if all(np.array_equal(v, np.arange(grid.length)) for v in visits):
                 visits = [None]
             ready = [None if v is None else torch.from_numpy(v).to(device) for v in visits]
             self._orders[grid, device] = [ready[step % len(ready)] for step in steps]
         return self._orders[grid, device]
+
+    def _visits(self, grid: Grid, pattern: np.ndarray, earlier: list[np.ndarray]) -> np.ndarray:
+        """A pattern of cells as positions in the sequence; of several directions, each by itself."""
+        if pattern.ndim == 3:
+            return np.stack([np.atleast_2d(self._visits(grid, p, list(pattern[:k]))) for k, p in enumerate(pattern)])
+        return grid.order(pattern, self._meets_tokens(pattern, earlier))
 
     def _meets_tokens(self, pattern: np.ndarray, earlier: list[np.ndarray]) -> Literal["front", "end"]:
         """Tokens appended to the sequence come last, but first in a scan that runs through it backwards.

@@ -110,7 +110,11 @@ class Padding(Protocol):
 
 
 class Scan(Protocol):
-    """A function of the grid: the orders in which cells are visited, one a block, cycled."""
+    """A function of the grid: the orders in which cells are visited, one a block, cycled.
+
+    An order is (cells,), or (S,steps) for S sequences that know nothing of each other, or (K,S,steps) for
+    K directions that a mixer scans in one block.
+    """
 
     def __call__(self, grid: Grid) -> list[np.ndarray]: ...
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
+from zoo.errors import RecipeError
 from zoo.grid import Grid
 from zoo.registry import register
 
@@ -13,6 +14,7 @@ class DepthwiseConv(nn.Module):
     """A depthwise convolution over the patches of each frame, zero padded, without activation.
 
     tokens (B,T*H*W,D) -> the same shape. As released it replaces the features; `residual` adds to them.
+    Errors: RecipeError for an even kernel.
     Source: DiM (arXiv 2405.14224, 3.3, "lightweight local feature enhancement").
     """
 
@@ -24,6 +26,8 @@ class DepthwiseConv(nn.Module):
         residual: bool = False,  # add to the features instead of replacing them
     ):
         super().__init__()
+        if kernel % 2 == 0:
+            raise RecipeError(f"a kernel of {kernel} has no middle", where="depthwise_conv", fix=f"use {kernel + 1}")
         self.residual = residual
         self.conv = nn.Conv2d(width, width, kernel, padding=kernel // 2, groups=width)
 

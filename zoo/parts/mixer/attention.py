@@ -40,7 +40,9 @@ class Attention(nn.Module):
         self.out = nn.Linear(width, width)
 
     def forward(self, n: Tensor, order: Tensor | None, grid: Grid, cond: Condition) -> Tensor:
-        if order is None or order.ndim == 1:
+        if order is not None and order.ndim == 3:
+            order = order[0]  # of several directions, which visit the same rows
+        if order is None or order.ndim == 1 or len(order) == 1:
             return self._attend(n)
         rows = n[:, order]
         mixed = self._attend(rows.flatten(0, 1)).view_as(rows).flatten(1, 2)

@@ -5,18 +5,15 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from zoo.errors import RecipeError
+from zoo.parts.long_skips import LongSkips
 from zoo.parts.protocols import Stream
 from zoo.registry import register
 
 
 @register("skip", "long_concat")
-class LongConcat:
+class LongConcat(LongSkips):
     """Blocks of the second half read a linear map of the stream and an early block's output.
 
-    Of an odd number of blocks, those behind the middle receive depth-1+start-i. With `start` 0 the last
-    pairs with the first (U-ViT); with 1 (DiM as released) the block behind the middle receives its own
-    input and the first block's output is never used.
     Errors: RecipeError for an even depth. Source: U-ViT (arXiv 2209.12152, Eq. 3); DiM (arXiv 2405.14224, 3.2).
     """
 
@@ -25,21 +22,12 @@ class LongConcat:
         width: int,
         depth: int,
         *,
-        start: int = 0,  # the first block whose output is used
+        start: int = 0,  # the first block whose output is used; 1 as DiM: the first pair joins a block to its own input
         biases: int = 1,  # 2: the published two linear maps, each with a bias
         tune: float = 1.0,  # factor of the last skip; those before it lie evenly between 1 and it
     ):
-        if depth % 2 == 0:
-            raise RecipeError(f"long skips need an odd number of blocks, not {depth}", where="backbone.depth",
-                              fix=f"use {depth - 1} or {depth + 1}")
-        self.width, self.depth, self.start, self.biases, self.tune = width, depth, start, biases, tune
-
-    def source(self, i: int) -> int | None:
-        return self.depth - 1 + self.start - i if i > self.depth // 2 else None
-
-    def keep(self, h: Stream) -> tuple[Stream, Tensor]:
-        settled = h.settled()
-        return settled, settled.x
+        super().__init__(width, depth, start)
+        self.biases, self.tune = biases, tune
 
     def block(self, i: int) -> nn.Module | None:
         if self.source(i) is None:

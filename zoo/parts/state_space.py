@@ -1,0 +1,87 @@
+"""The weights of a selective state space, in three layers, so that directions can share all but the inner ones.
+
+Source: Mamba (arXiv 2312.00752, Algorithm 2).
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from zoo.ops import causal_conv
+
+
+class Decay(nn.Module):
+    """How fast each state forgets: A_log (inner, state)."""
+
+    def __init__(self, inner: int, state: int):
+        super().__init__()
+        self.A_log = nn.Parameter(torch.empty(inner, state))
+
+    @property
+    def A(self) -> Tensor:
+        """Decay rates, negative, at least float32."""
+        return -torch.exp(self.A_log.float() if self.A_log.dtype.itemsize < 4 else self.A_log)
+
+    def reset(self, depth: int) -> None:
+        """A = -(1..N)."""
+        with torch.no_grad():
+            self.A_log.copy_(torch.arange(1, self.A_log.shape[1] + 1, dtype=torch.float32).log().expand_as(self.A_log))
+
+
+class Step(Decay):
+    """A decay, and the maps from a token to its step, input and read-out weights.
+
+    `dt_rank` 0 is width/16 rounded up; `dt_range` bounds the steps at the start, None for a bias of 0.
+    """
+
+    def __init__(self, inner: int, state: int, width: int, dt_rank: int, dt_range: tuple[float, float] | None):
+        super().__init__(inner, state)
+        rank = dt_rank or math.ceil(width / 16)
+        self.sizes, self.dt_range = (rank, state, state), dt_range
+        self.x_proj = nn.Linear(inner, rank + 2 * state, bias=False)
+        self.dt_proj = nn.Linear(rank, inner)
+        self.D = nn.Parameter(torch.empty(inner))
+
+    def project(self, u: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """u (B,L,inner) -> dt (B,L,inner), B and C (B,L,state); the scan adds dt_proj's bias, in float32."""
+        dt, B, C = self.x_proj(u).split(self.sizes, -1)
+        return F.linear(dt, self.dt_proj.weight), B, C
+
+    def reset(self, depth: int) -> None:
+        """Steps log-uniform in the range, and D = 1."""
+        super().reset(depth)
+        bound = self.sizes[0] ** -0.5
+        nn.init.uniform_(self.dt_proj.weight, -bound, bound)
+        nn.init.ones_(self.D)
+        if self.dt_range is None:
+            nn.init.zeros_(self.dt_proj.bias)
+            return
+        low, high = map(math.log, self.dt_range)
+        with torch.no_grad():
+            step = torch.empty_like(self.dt_proj.bias).uniform_(low, high).exp().clamp_(min=1e-4)
+            self.dt_proj.bias.copy_(step + torch.log(-torch.expm1(-step)))  # inverse of softplus
+
+
+class Direction(Step):
+    """A step, and the short causal convolution in front of it: all that one direction needs."""
+
+    def __init__(self, inner: int, state: int, width: int, dt_rank: int, dt_range: tuple[float, float] | None,
+                 conv: int):  # fmt: skip
+        super().__init__(inner, state, width, dt_rank, dt_range)
+        self.conv_weight = nn.Parameter(torch.empty(inner, conv))
+        self.conv_bias = nn.Parameter(torch.empty(inner))
+
+    def convolve(self, u: Tensor, order: Tensor | None) -> Tensor:
+        """u (B,L,inner) along the order, then silu."""
+        return causal_conv(u, self.conv_weight, self.conv_bias, order=order)
+
+    def reset(self, depth: int) -> None:
+        """The convolution as PyTorch makes it, then the step."""
+        bound = self.conv_weight.shape[1] ** -0.5
+        nn.init.uniform_(self.conv_weight, -bound, bound)
+        nn.init.uniform_(self.conv_bias, -bound, bound)
+        super().reset(depth)
