@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from ssm_fixtures import fixture, names
+from ssm_fixtures import assert_close, fixture, names
 
 from zoo.diffusion.denoiser import Denoiser
 from zoo.diffusion.guidance.cfg import ClassifierFree
@@ -31,8 +31,8 @@ def test_what_blocks_add_and_the_stream_are_the_published_ones(name):
     with torch.no_grad():
         backbone(tensors["input.x"], tensors["input.t"], tensors.get("input.y"))
     for place, i in (("mid_block", len(seen) // 2), ("out_blocks.last", len(seen) - 1)):
-        torch.testing.assert_close(seen[i].y, tensors[f"trace.{place}.hidden"], atol=1e-4, rtol=1e-4)
-        torch.testing.assert_close(seen[i].x, tensors[f"trace.{place}.residual"], atol=1e-4, rtol=1e-4)
+        assert_close(seen[i].y, tensors[f"trace.{place}.hidden"])
+        assert_close(seen[i].x, tensors[f"trace.{place}.residual"])
 
 
 def test_guidance_of_three_channels_is_the_published_one():

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from zoo.errors import RecipeError
+from zoo.parts.long_skips import LongSkips
 from zoo.parts.protocols import Stream
 from zoo.registry import register
 
 
 @register("skip", "hidden_stream")
-class HiddenStream:
+class HiddenStream(LongSkips):
     """A block of the second half merges what the block before it adds with what an early block added.
 
     The last block pairs with the first; the residual stream itself runs straight through.
@@ -19,15 +20,10 @@ class HiddenStream:
     """
 
     def __init__(self, width: int, depth: int):
-        if depth % 2 == 0:
-            raise RecipeError(f"long skips need an odd number of blocks, not {depth}", where="backbone.depth",
-                              fix=f"use {depth - 1} or {depth + 1}")
-        self.width, self.depth = width, depth
-
-    def source(self, i: int) -> int | None:
-        return self.depth - 1 - i if i > self.depth // 2 else None
+        super().__init__(width, depth, start=0)
 
     def keep(self, h: Stream) -> tuple[Stream, Tensor]:
+        """The stream as it is; kept is what its last branch adds."""
         return h, _branch(h)
 
     def block(self, i: int) -> nn.Module | None:
@@ -45,5 +41,5 @@ class _Merge(nn.Linear):
 def _branch(h: Stream) -> Tensor:
     """What the last block adds to the stream, gated."""
     if h.y is None:
-        return h.x.new_zeros(()).expand_as(h.x)
+        return torch.zeros_like(h.x)
     return h.y if h.gate is None else h.y * h.gate
