@@ -30,7 +30,6 @@ NAMES = [
     Rename("norm_f.{p}", "final_norm.{p}"),
     Rename("final_layer.linear.{p}", "head.proj.{p}"),
 ]
-NOT_PUBLISHED = ("position.prefix",)  # of no tokens
 WITHOUT_EFFECT = ("in_channels", "embed_dim", "patch_size", "depth", "num_classes", "tpe")
 HINTS = {
     **dict.fromkeys(WITHOUT_EFFECT, "told by the shapes"),

@@ -30,7 +30,7 @@ class SpaceTimePosition(nn.Module):
     ):
         super().__init__()
         self.std = std
-        self.prefix = nn.Parameter(torch.zeros(prefix, width))
+        self.prefix = nn.Parameter(torch.zeros(prefix, width)) if prefix else None
         self.table = nn.Parameter(torch.zeros(grid.frames, grid.height, grid.width, width))
         self.frames = nn.Parameter(torch.zeros(grid.frames, 1, 1, width)) if frames else None
 
@@ -38,7 +38,7 @@ class SpaceTimePosition(nn.Module):
         table = _resize(self.table, grid.frames, grid.height, grid.width)
         if self.frames is not None:
             table = table + _resize(self.frames, grid.frames, 1, 1)
-        return prefix + self.prefix, tokens + table.flatten(0, 2)
+        return prefix if self.prefix is None else prefix + self.prefix, tokens + table.flatten(0, 2)
 
     def reset(self, depth: int) -> None:
         """Zero, or normal as the recipe says."""
