@@ -59,7 +59,8 @@ def _entries(path: Path) -> dict[str, Any]:
     with path.open("rb") as file:
         first, total = file.read(8), path.stat().st_size
         size = int.from_bytes(first, "little")
-        if path.suffix in PICKLES or first.startswith(PICKLE_MAGIC):
+        opens = file.peek(1)[:1] == b"{"  # as JSON does; a header of 640 bytes begins like a pickle: 80 02
+        if path.suffix in PICKLES or (first.startswith(PICKLE_MAGIC) and not opens):
             raise CheckpointError("this is a pickle, which can run code when it is read; it was not opened",
                                   where=where, fix="zoo-convert turns published checkpoints into safetensors")
         if len(first) < 8:
