@@ -50,9 +50,11 @@ def regroup(state: dict[str, Tensor], hints: Mapping[str, Any]) -> dict[str, Ten
         table, frames = state["pos_embed"][0], _frames(state, hints)
         grid = grid_of(len(table) // (frames or 1), state["x_embedder.proj.weight"].shape[-1], hints)
         state["pos_embed"] = table.unflatten(0, (frames, *grid) if frames else grid)
-    swapped = _swapped(hints)
-    return {re.sub(r"^blocks\.(\d+)\.mixer\.", lambda m: f"{m[0]}inner." if swapped(int(m[1])) else m[0], name): tensor
-            for name, tensor in state.items()}  # fmt: skip
+
+    def place(m: re.Match[str]) -> str:
+        return f"{m[0]}inner." if _swapped(int(m[1]), hints) else m[0]
+
+    return {re.sub(r"^blocks\.(\d+)\.mixer\.", place, name): tensor for name, tensor in state.items()}
 
 
 def ungroup(state: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -81,7 +83,7 @@ def recipe(state: Mapping[str, Tensor], hints: Mapping[str, Any]) -> dict[str, A
     width, channels, patch, _ = state["x_embedder.proj.weight"].shape
     frames, labels = _frames(state, hints), state.get("y_embedder.embedding_table.weight")
     rows, columns = _grid(state, patch, hints)
-    mixer = mamba(state, "blocks.0.mixer." + ("inner." if _swapped(hints)(0) else ""))
+    mixer = mamba(state, "blocks.0.mixer." + ("inner." if _swapped(0, hints) else ""))
     scan_type = "v2" if mixer["use"] == "bimamba" else hints.get("scan_type", "zzvideo_sst" if frames else "zigzagN8")
     embed: dict[str, Any] = {"time": {"use": "time_mlp", "frequencies": state["t_embedder.mlp.0.weight"].shape[1]}}
     if labels is not None:
@@ -117,12 +119,15 @@ def _frames(state: Mapping[str, Tensor], hints: Mapping[str, Any]) -> int:
 
 def _grid(state: Mapping[str, Tensor], patch: int, hints: Mapping[str, Any]) -> tuple[int, int]:
     if "pos_embed" in state:
-        return tuple(state["pos_embed"].shape[-3:-1])  # type: ignore[return-value]
-    size = hints.get("img_dim")
-    if "patches_hw" not in hints and size is None:
+        rows, columns = state["pos_embed"].shape[-3:-1]
+        return rows, columns
+    if "patches_hw" in hints:
+        return hints["patches_hw"]
+    if "img_dim" not in hints:
         raise CheckpointError("without positions, nothing here tells the size of the images", fix="give img_dim=")
+    size = hints["img_dim"]
     rows, columns = size if isinstance(size, (list, tuple)) else (size, size)
-    return hints.get("patches_hw") or (rows // patch, columns // patch)
+    return rows // patch, columns // patch
 
 
 def _position(state: Mapping[str, Tensor], frames: int, hints: Mapping[str, Any]) -> Any:
@@ -145,17 +150,19 @@ def _scan(scan_type: str) -> Any:
     raise CheckpointError(f"scan_type {scan_type!r} cannot be built{lost}", allowed=HINTS["scan_type"])
 
 
-def _swapped(hints: Mapping[str, Any]) -> Any:
+def _swapped(i: int, hints: Mapping[str, Any]) -> bool:
     """Whether block i writes backwards."""
-    pattern = str(hints.get("scan_type", "")).rpartition("video_")[2]
-    if hints.get("temporal_inverse", "right") != "swapped" or not pattern:
-        return lambda i: False
-    return lambda i: pattern[i % len(pattern)] == "t"
+    pattern = _pattern(hints)
+    return hints.get("temporal_inverse") == "swapped" and pattern[i % len(pattern)] == "t"
+
+
+def _pattern(hints: Mapping[str, Any]) -> str:
+    """What successive blocks of a video model scan, s or t."""
+    return hints.get("scan_type", "zzvideo_sst").partition("video_")[2] or "s"
 
 
 def _mixers(mixer: dict[str, Any], hints: Mapping[str, Any]) -> Any:
     """One mixer, or a list over the pattern if some of them write backwards."""
-    swapped, pattern = _swapped(hints), str(hints.get("scan_type", "")).rpartition("video_")[2]
-    if not any(map(swapped, range(len(pattern)))):
-        return mixer
-    return [{"use": "written_backwards", "mixer": mixer} if swapped(i) else mixer for i in range(len(pattern))]
+    turns = [_swapped(i, hints) for i in range(len(_pattern(hints)))]
+    listed = [{"use": "written_backwards", "mixer": mixer} if turn else mixer for turn in turns]
+    return listed if any(turns) else mixer

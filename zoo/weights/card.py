@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,10 @@ from torch import nn
 from zoo.recipe import Recipe
 
 NAME = "README.md"
+OURS = "<!-- written by zoo with the weights; without this line it stays as you write it -->"
 PAGE = """\
+{ours}
+
 # {title}
 
 {about}
@@ -47,14 +51,19 @@ def model_card(backbone: nn.Module, recipe: Recipe, facts: Mapping[str, Any], so
     """
     header = yaml.safe_dump(_header(recipe), sort_keys=False)
     rows = "\n".join(f"| {name} | {_cell(value)} |" for name, value in _facts(backbone, recipe, facts).items())
-    page = PAGE.format(title=recipe["title"] or recipe.name, about=recipe["about"], source=source, facts=rows)
-    return f"---\n{header}---\n\n{page}".replace("\n\n\n", "\n\n")
+    page = PAGE.format(ours=OURS, title=recipe["title"] or recipe.name, about=recipe["about"], source=source, facts=rows)
+    return f"---\n{header}---\n\n" + re.sub(r"\n{3,}", "\n\n", page)
 
 
 def write_card(folder: Path, text: str) -> None:
-    """Write the card, unless its author has written one."""
-    if not (folder / NAME).exists():
+    """Write the card, unless one stands there that somebody wrote."""
+    if not by_hand(folder / NAME):
         (folder / NAME).write_text(text, encoding="utf-8")
+
+
+def by_hand(path: Path) -> bool:
+    """Whether this is a card that is not ours to replace."""
+    return path.exists() and OURS not in path.read_text(encoding="utf-8", errors="replace")
 
 
 def _header(recipe: Recipe) -> dict[str, Any]:

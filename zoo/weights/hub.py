@@ -12,6 +12,7 @@ from torch import nn
 
 from zoo.errors import CheckpointError
 from zoo.weights.card import NAME as CARD
+from zoo.weights.card import by_hand
 
 if TYPE_CHECKING:
     from zoo.recipe import Recipe
@@ -51,14 +52,14 @@ def push_to_hub(backbone: nn.Module, repo: str, recipe: Recipe | None = None,
     Args:
         repo: org/name; it is made if there is none.
         recipe: what rebuilds the backbone; a loaded backbone brings its own.
-        card: facts about the weights. A README.md that the repository has already stays.
+        card: facts about the weights. A README.md that somebody wrote there stays.
         revision: a branch.
 
     Raises: CheckpointError if the name is malformed, or the hub cannot be reached or refuses.
     """
     if not (match := ID.fullmatch(repo)) or match["revision"] or ".." in repo:
         raise CheckpointError("not a hub id", where=repo, fix="write org/name")
-    from huggingface_hub import HfApi
+    from huggingface_hub import HfApi, hf_hub_download
 
     from zoo.weights.load import save_pretrained
 
@@ -67,7 +68,8 @@ def push_to_hub(backbone: nn.Module, repo: str, recipe: Recipe | None = None,
         try:
             api = HfApi()
             address = api.create_repo(repo, private=private, exist_ok=True)
-            kept = [CARD] if api.file_exists(repo, CARD, revision=revision) else None
+            there = api.file_exists(repo, CARD, revision=revision)
+            kept = [CARD] if there and by_hand(Path(hf_hub_download(repo, CARD, revision=revision))) else None
             api.upload_folder(repo_id=repo, folder_path=folder, revision=revision, commit_message=message,
                               ignore_patterns=kept)  # fmt: skip
         except (OSError, ValueError) as error:

@@ -72,7 +72,7 @@ def save_pretrained(backbone: nn.Module, folder: str | Path, recipe: Recipe | No
 
     Args:
         recipe: what rebuilds the backbone; a loaded backbone brings its own.
-        card: facts about the weights, kept with them and shown in README.md; one that stands there stays.
+        card: facts about the weights, kept with them and shown in README.md; one that somebody wrote stays.
         source: what the card tells to give `from_pretrained`, the folder's name by default.
     """
     recipe = recipe or getattr(backbone, "recipe", None)

@@ -108,11 +108,18 @@ def test_a_cut_download_is_found(pushed):
         zoo.from_pretrained("hf-hub:org/tiny")
 
 
-def test_a_card_that_somebody_wrote_stays(pushed, hub):
+def test_a_card_that_somebody_wrote_stays_and_ours_is_renewed(pushed, hub, tmp_path):
     backbone, place = pushed
+    recipe = Recipe.from_text(RECIPE.replace("A tiny one", "Another"), "tiny")
+    zoo.push_to_hub(backbone, "org/tiny", recipe)
+    assert "# Another" in (place / "README.md").read_text()
     (place / "README.md").write_text("mine")
-    zoo.push_to_hub(backbone, "org/tiny", Recipe.from_text(RECIPE, "tiny"))
+    zoo.push_to_hub(backbone, "org/tiny", recipe)
     assert (place / "README.md").read_text() == "mine"
+    zoo.save_pretrained(backbone, tmp_path / "here", recipe)
+    (tmp_path / "here/README.md").write_text("mine too")
+    zoo.save_pretrained(backbone, tmp_path / "here", recipe)
+    assert (tmp_path / "here/README.md").read_text() == "mine too"
 
 
 @pytest.mark.parametrize("repo", ["tiny", "org/tiny/x", "../tiny", "org/tiny@main", "org/.."])

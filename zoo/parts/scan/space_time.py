@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import replace
 from itertools import cycle
+from typing import Any
 
 import numpy as np
 
@@ -31,7 +33,8 @@ def space_time(
     frame = replace(grid, frames=1)
     starts = np.arange(grid.frames) * frame.cells
     forwards = np.arange(frame.cells)[:, None] + starts
-    within = [np.atleast_2d(order) for order in space(frame)]
+    scan: Callable[..., Any] = space
+    within = [np.atleast_2d(order) for order in scan(frame)]
     orders = {
         "s": [(starts[:, None, None] + order).reshape(-1, order.shape[1]) for order in within],
         "t": [forwards, forwards[:, ::-1]],
