@@ -51,7 +51,8 @@ def model_card(backbone: nn.Module, recipe: Recipe, facts: Mapping[str, Any], so
     """
     header = yaml.safe_dump(_header(recipe), sort_keys=False)
     rows = "\n".join(f"| {name} | {_cell(value)} |" for name, value in _facts(backbone, recipe, facts).items())
-    page = PAGE.format(ours=OURS, title=recipe["title"] or recipe.name, about=recipe["about"], source=source, facts=rows)
+    title, about = recipe["title"] or recipe.name, recipe["about"]
+    page = PAGE.format(ours=OURS, title=title, about=about, source=source, facts=rows)
     return f"---\n{header}---\n\n" + re.sub(r"\n{3,}", "\n\n", page)
 
 
