@@ -1,8 +1,8 @@
 """A modular plug-in backbone zoo for diffusion models.
 
 A backbone is a recipe over registered parts; see `zoo.build`, `zoo.load_recipe`, `zoo.register`,
-`zoo.parts`, `zoo.from_pretrained`, `zoo.sample`, `zoo.ops` and `zoo.interop`. Names are imported when
-they are first used, so that `import zoo` costs nothing.
+`zoo.parts`, `zoo.from_pretrained`, `zoo.save_pretrained`, `zoo.push_to_hub`, `zoo.sample`, `zoo.ops`
+and `zoo.interop`. Names are imported when they are first used, so that `import zoo` costs nothing.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from zoo.recipe import Recipe, load_recipe
     from zoo.registry import Make, register
     from zoo.sampling.api import sample
-    from zoo.weights.load import from_pretrained
+    from zoo.weights.hub import push_to_hub
+    from zoo.weights.load import from_pretrained, save_pretrained
 
 _PLACES = {
     "build": "zoo.builder",
@@ -29,6 +30,8 @@ _PLACES = {
     "register": "zoo.registry",
     "Make": "zoo.registry",
     "from_pretrained": "zoo.weights.load",
+    "save_pretrained": "zoo.weights.load",
+    "push_to_hub": "zoo.weights.hub",
     "sample": "zoo.sampling.api",
     "Grid": "zoo.grid",
     "ZooError": "zoo.errors",
@@ -36,7 +39,7 @@ _PLACES = {
 _PACKAGES = ("diffusion", "interop", "ops", "parts")
 __all__ = [
     "Grid", "Make", "Recipe", "ZooError", "__version__", "build", "diffusion", "from_pretrained", "interop",
-    "load_recipe", "ops", "parts", "register", "sample",
+    "load_recipe", "ops", "parts", "push_to_hub", "register", "sample", "save_pretrained",
 ]  # fmt: skip
 
 

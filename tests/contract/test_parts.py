@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from zoo import registry
+from zoo.errors import ShapeError
 from zoo.grid import Grid
 from zoo.parts.protocols import Condition, Stream
 
@@ -115,11 +116,15 @@ def test_a_scan_visits_every_cell_once(part, grid):
 
 @grids
 @every("scan")
-def test_a_scan_keeps_tokens_and_line_ends_in_the_sequence(part, grid):
+def test_a_scan_keeps_tokens_and_line_ends_in_the_sequence_or_refuses_them(part, grid):
     longer = replace(grid, prefix=2, line_ends=max(grid.height, grid.width) * grid.frames)
     for pattern in scan(part)(grid):
         for order in pattern if pattern.ndim == 3 else [pattern]:
-            assert sorted(longer.order(order)) == list(range(longer.length))
+            if len(np.atleast_2d(order)) > 1:
+                with pytest.raises(ShapeError, match="independent sequences"):
+                    longer.order(order)
+            else:
+                assert sorted(longer.order(order)) == list(range(longer.length))
 
 
 @grids

@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 from zoo.errors import CheckpointError
 from zoo.interop import load_official
 from zoo.interop.dim import NAMES, regroup
-from zoo.interop.official import rename
+from zoo.interop.names import rename
 
 FOLDER = Path(__file__).parent / "fixtures/dim"
 NAMES_OF_FIXTURES = ["cond_rhopad_8x8", "uncond_lateral_5x5"]

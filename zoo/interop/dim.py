@@ -9,31 +9,36 @@ import torch
 from torch import Tensor
 
 from zoo.errors import CheckpointError
-from zoo.interop.official import Rename, block_count, grid_of, split_positions
+from zoo.interop.names import AXIS, CHANNELS, FIRST, Layout, Rename
+from zoo.interop.shapes import block_count, grid_of, mamba, split_positions
 
-BLOCK = r"transformer_blocks\.(\d+)\."
+SIGNATURE = ("additional_embed", "transformer_blocks.0.attn1.in_proj.weight")
+BLOCK, OURS = "transformer_blocks.{i}.", "blocks.{i}."
+PADS = Layout(lambda x: x[0].T, lambda x: x.T[None])
+BIASES = Layout(lambda x: x.reshape(-1, x.shape[-1]), lambda x: x[0] if len(x) == 1 else x)
 NAMES = [
-    Rename(r"pos_embed\.proj\.(weight|bias)", r"patch.proj.\1"),
-    Rename(r"additional_embed\.(prefix|table)", r"position.\1"),
-    Rename(r"label_emb\.weight", r"conditioning.embed.label.weight"),
-    Rename(r"adaln_single\.emb\.timestep_embedder\.linear_1\.(weight|bias)", r"conditioning.embed.time_adaln.up.\1"),
-    Rename(r"adaln_single\.emb\.timestep_embedder\.linear_2\.(weight|bias)", r"conditioning.embed.time_adaln.down.\1"),
-    Rename(r"adaln_single\.emb\.class_embedder\.embedding_table\.weight", r"conditioning.embed.label_adaln.weight"),
-    Rename(r"adaln_single\.linear\.(weight|bias)", r"modulation.proj.\1"),
-    Rename(r"a4m_adapter\.first_smoother\.(weight|bias)", r"enhancer_in.conv.\1"),
-    Rename(r"a4m_adapter\.last_smoother\.(weight|bias)", r"enhancer_out.conv.\1"),
-    Rename(r"a4m_adapter\.pad_token", r"padding.pads", lambda x: x[0].T.contiguous()),
-    Rename(r"a4m_adapter\.pad_token_dec_split", r"padding.separators", lambda x: x[0]),
-    Rename(BLOCK + r"scale_shift_table", r"blocks.\1.modulation.table", lambda x: x[None]),
-    Rename(BLOCK + r"norm1\.norm\.weight", r"blocks.\1.norm_mixer.weight"),
-    Rename(BLOCK + r"attn1\.conv1d\.weight", r"blocks.\1.mixer.conv_weight", lambda x: x[:, 0]),
-    Rename(BLOCK + r"attn1\.conv1d\.bias", r"blocks.\1.mixer.conv_bias"),
-    Rename(BLOCK + r"attn1\.(.+)", r"blocks.\1.mixer.\2"),
-    Rename(BLOCK + r"skip_linear\.weight", r"blocks.\1.skip.weight"),
-    Rename(BLOCK + r"skip_linear\.bias", r"blocks.\1.skip.bias", lambda x: x.reshape(-1, x.shape[-1])),
-    Rename(r"norm_out\.norm\.weight", r"head.norm.weight"),
-    Rename(r"proj_out_1\.(weight|bias)", r"head.modulation.\1"),
-    Rename(r"proj_out_2\.(weight|bias)", r"head.proj.\1"),
+    Rename("pos_embed.proj.{p}", "patch.proj.{p}"),
+    Rename("additional_embed.prefix", "position.prefix"),
+    Rename("additional_embed.table", "position.table"),
+    Rename("label_emb.weight", "conditioning.embed.label.weight"),
+    Rename("adaln_single.emb.timestep_embedder.linear_1.{p}", "conditioning.embed.time_adaln.up.{p}"),
+    Rename("adaln_single.emb.timestep_embedder.linear_2.{p}", "conditioning.embed.time_adaln.down.{p}"),
+    Rename("adaln_single.emb.class_embedder.embedding_table.weight", "conditioning.embed.label_adaln.weight"),
+    Rename("adaln_single.linear.{p}", "modulation.proj.{p}"),
+    Rename("a4m_adapter.first_smoother.{p}", "enhancer_in.conv.{p}"),
+    Rename("a4m_adapter.last_smoother.{p}", "enhancer_out.conv.{p}"),
+    Rename("a4m_adapter.pad_token", "padding.pads", PADS),
+    Rename("a4m_adapter.pad_token_dec_split", "padding.separators", FIRST),
+    Rename(BLOCK + "scale_shift_table", OURS + "modulation.table", AXIS),
+    Rename(BLOCK + "norm1.norm.weight", OURS + "norm_mixer.weight"),
+    Rename(BLOCK + "attn1.conv1d.weight", OURS + "mixer.conv_weight", CHANNELS),
+    Rename(BLOCK + "attn1.conv1d.bias", OURS + "mixer.conv_bias"),
+    Rename(BLOCK + "attn1.{rest}", OURS + "mixer.{rest}"),
+    Rename(BLOCK + "skip_linear.weight", OURS + "skip.weight"),
+    Rename(BLOCK + "skip_linear.bias", OURS + "skip.bias", BIASES),
+    Rename("norm_out.norm.weight", "head.norm.weight"),
+    Rename("proj_out_1.{p}", "head.modulation.{p}"),
+    Rename("proj_out_2.{p}", "head.proj.{p}"),
 ]
 WITHOUT_EFFECT = (
     "attention_head_dim", "num_attention_heads", "num_layers", "in_channels", "out_channels", "num_embeds_ada_norm",
@@ -61,8 +66,6 @@ SKIP_TUNE = 0.99982  # (0.82 - 1) * t/1000 with t = 1, as the code has it, for t
 
 def regroup(state: dict[str, Tensor], hints: Mapping[str, Any]) -> dict[str, Tensor]:
     """Positions split into prefix and grid; the two linear maps of a wide skip stacked into one."""
-    if "additional_embed" not in state:
-        raise CheckpointError("this is no published DiM state dict: it has no 'additional_embed'")
     table = state.pop("additional_embed")
     grid = grid_of(table.shape[1] - 2, state["pos_embed.proj.weight"].shape[-1], hints)
     state["additional_embed.prefix"], state["additional_embed.table"] = split_positions(table, 2, *grid)
@@ -71,6 +74,31 @@ def regroup(state: dict[str, Tensor], hints: Mapping[str, Any]) -> dict[str, Ten
         state[stem + "weight"] = torch.cat([state.pop(f"{stem}{i}.weight") for i in (0, 1)], 1)
         state[stem + "bias"] = torch.stack([state.pop(f"{stem}{i}.bias") for i in (0, 1)])
     return state
+
+
+def ungroup(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The inverse of `regroup`."""
+    prefix, table = (state.pop(f"additional_embed.{end}") for end in ("prefix", "table"))
+    state["additional_embed"] = torch.cat([prefix, table.flatten(0, 1)])[None]
+    for name in [n for n, b in state.items() if n.endswith("skip_linear.bias") and b.ndim == 2]:
+        stem = name.removesuffix("bias")
+        halves = zip(state.pop(stem + "weight").chunk(2, 1), state.pop(stem + "bias"))
+        for i, (weight, bias) in enumerate(halves):
+            state[f"{stem}{i}.weight"], state[f"{stem}{i}.bias"] = weight.contiguous(), bias.clone()
+    return state
+
+
+def settings(tree: Mapping[str, Any]) -> dict[str, Any]:
+    """The hints that tell what shapes do not."""
+    backbone, scans = tree["backbone"], {name: n for n, name in SCANS.items()}
+    padding, skip = backbone["padding"], backbone["skip"]
+    cyclic = padding.get("bottom") == "cyclic"
+    return {
+        "scan_pattern_len": scans.get(backbone["scan"]["use"], 3),
+        "pad_token_schedules": ["rho_pad" if cyclic else "lateral"],
+        "encoder_start_blk_id": skip.get("start", 1),
+        "skip_tune": skip.get("tune", 1.0) != 1.0,
+    }
 
 
 def recipe(state: Mapping[str, Tensor], hints: Mapping[str, Any]) -> dict[str, Any]:
@@ -86,7 +114,7 @@ def recipe(state: Mapping[str, Tensor], hints: Mapping[str, Any]) -> dict[str, A
     }
     backbone = {
         "width": width,
-        "depth": block_count(state, BLOCK),
+        "depth": block_count(state, r"transformer_blocks\.(\d+)\."),
         "mirror": True,
         "patch": {"use": "conv", "size": patch},
         "conditioning": {"tokens": ["time", "label"], "embed": embed},
@@ -94,7 +122,7 @@ def recipe(state: Mapping[str, Tensor], hints: Mapping[str, Any]) -> dict[str, A
         "enhancer": _enhancer(state),
         "padding": _padding(state, hints),
         "scan": _scan(hints),
-        "mixer": _mixer(state),
+        "mixer": mamba(state, "transformer_blocks.0.attn1."),
         "norm": "rms",
         "skip": _skip(state, hints),
         "modulation": {"use": "adaln_single", "source": ["time_adaln", "label_adaln"], "gate": "one_plus"},
@@ -123,14 +151,6 @@ def _scan(hints: Mapping[str, Any]) -> str:
     if length not in SCANS:
         raise CheckpointError(f"scan_pattern_len {length} is not published", allowed=sorted(SCANS))
     return SCANS[length]
-
-
-def _mixer(state: Mapping[str, Tensor]) -> dict[str, Any]:
-    first = "transformer_blocks.0.attn1."
-    inner, state_size = state[first + "A_log"].shape
-    return {"use": "mamba", "state": state_size, "conv": state[first + "conv1d.weight"].shape[-1],
-            "expand": inner // state[first + "out_proj.weight"].shape[0],
-            "dt_rank": state[first + "dt_proj.weight"].shape[1]}  # fmt: skip
 
 
 def _skip(state: Mapping[str, Tensor], hints: Mapping[str, Any]) -> Any:

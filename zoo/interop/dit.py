@@ -8,22 +8,23 @@ from typing import Any
 from torch import Tensor
 
 from zoo.errors import CheckpointError
-from zoo.interop.official import Rename, block_count, grid_of, split_positions
+from zoo.interop.names import Rename
+from zoo.interop.shapes import block_count, grid_of, split_positions
 
-BLOCK = r"blocks\.(\d+)\."
+SIGNATURE = ("x_embedder.proj.weight", "blocks.0.attn.qkv.weight")
 NAMES = [
-    Rename(r"x_embedder\.proj\.(weight|bias)", r"patch.proj.\1"),
-    Rename(r"pos_embed", r"position.table"),
-    Rename(r"t_embedder\.mlp\.0\.(weight|bias)", r"conditioning.embed.time.up.\1"),
-    Rename(r"t_embedder\.mlp\.2\.(weight|bias)", r"conditioning.embed.time.down.\1"),
-    Rename(r"y_embedder\.embedding_table\.weight", r"conditioning.embed.label.weight"),
-    Rename(BLOCK + r"attn\.qkv\.(weight|bias)", r"blocks.\1.mixer.qkv.\2"),
-    Rename(BLOCK + r"attn\.proj\.(weight|bias)", r"blocks.\1.mixer.out.\2"),
-    Rename(BLOCK + r"mlp\.fc1\.(weight|bias)", r"blocks.\1.feedforward.up.\2"),
-    Rename(BLOCK + r"mlp\.fc2\.(weight|bias)", r"blocks.\1.feedforward.down.\2"),
-    Rename(BLOCK + r"adaLN_modulation\.1\.(weight|bias)", r"blocks.\1.modulation.proj.\2"),
-    Rename(r"final_layer\.adaLN_modulation\.1\.(weight|bias)", r"head.modulation.\1"),
-    Rename(r"final_layer\.linear\.(weight|bias)", r"head.proj.\1"),
+    Rename("x_embedder.proj.{p}", "patch.proj.{p}"),
+    Rename("pos_embed", "position.table"),
+    Rename("t_embedder.mlp.0.{p}", "conditioning.embed.time.up.{p}"),
+    Rename("t_embedder.mlp.2.{p}", "conditioning.embed.time.down.{p}"),
+    Rename("y_embedder.embedding_table.weight", "conditioning.embed.label.weight"),
+    Rename("blocks.{i}.attn.qkv.{p}", "blocks.{i}.mixer.qkv.{p}"),
+    Rename("blocks.{i}.attn.proj.{p}", "blocks.{i}.mixer.out.{p}"),
+    Rename("blocks.{i}.mlp.fc1.{p}", "blocks.{i}.feedforward.up.{p}"),
+    Rename("blocks.{i}.mlp.fc2.{p}", "blocks.{i}.feedforward.down.{p}"),
+    Rename("blocks.{i}.adaLN_modulation.1.{p}", "blocks.{i}.modulation.proj.{p}"),
+    Rename("final_layer.adaLN_modulation.1.{p}", "head.modulation.{p}"),
+    Rename("final_layer.linear.{p}", "head.proj.{p}"),
 ]
 WITHOUT_EFFECT = (
     "patch_size", "in_channels", "hidden_size", "depth", "mlp_ratio", "class_dropout_prob", "num_classes",
@@ -41,11 +42,18 @@ HEADS = {384: 6, 768: 12, 1024: 16, 1152: 16}
 
 def regroup(state: dict[str, Tensor], hints: Mapping[str, Any]) -> dict[str, Tensor]:
     """The position table as a grid."""
-    if "final_layer.linear.weight" not in state:
-        raise CheckpointError("this is no published DiT state dict: it has no 'final_layer.linear.weight'")
     table, patch = state["pos_embed"], state["x_embedder.proj.weight"].shape[-1]
-    grid = grid_of(table.shape[1], patch, {**hints, "sample_size": hints.get("input_size")})
-    return {**state, "pos_embed": split_positions(table, 0, *grid)[1]}
+    return {**state, "pos_embed": split_positions(table, 0, *grid_of(table.shape[1], patch, hints))[1]}
+
+
+def ungroup(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The inverse of `regroup`."""
+    return {**state, "pos_embed": state["pos_embed"].flatten(0, 1)[None]}
+
+
+def settings(tree: Mapping[str, Any]) -> dict[str, Any]:
+    """The hints that tell what shapes do not."""
+    return {"num_heads": tree["backbone"]["mixer"].get("heads")}
 
 
 def recipe(state: Mapping[str, Tensor], hints: Mapping[str, Any]) -> dict[str, Any]:
@@ -62,7 +70,7 @@ def recipe(state: Mapping[str, Tensor], hints: Mapping[str, Any]) -> dict[str, A
     ratio = len(state["blocks.0.mlp.fc1.weight"]) // width
     backbone = {
         "width": width,
-        "depth": block_count(state, BLOCK),
+        "depth": block_count(state, r"blocks\.(\d+)\."),
         "patch": {"use": "conv", "size": patch},
         "conditioning": {"embed": embed},
         "position": "sincos",
@@ -76,4 +84,5 @@ def recipe(state: Mapping[str, Tensor], hints: Mapping[str, Any]) -> dict[str, A
     learned = len(state["final_layer.linear.weight"]) == 2 * channels * patch * patch
     variance = "learned_range" if learned else "fixed_small"
     process = {"use": "discrete", "betas": "linear", "first": 0, "variance": variance}
-    return {"shape": [channels, rows * patch, columns * patch], "backbone": backbone, "process": process}
+    return {"shape": [channels, rows * patch, columns * patch], "backbone": backbone, "process": process,
+            "loss": "hybrid_vlb" if learned else "simple"}  # fmt: skip

@@ -2,34 +2,36 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from zoo.errors import CheckpointError
-from zoo.interop.official import Rename, block_count, grid_of, split_positions
+from zoo.interop.names import AXIS, Rename
+from zoo.interop.shapes import block_count, grid_of, one_column, split_positions, three_columns
 
-BLOCK = r"blocks\.(\d+)\."
+SIGNATURE = ("patch_embed.proj.weight", "decoder_pred.weight")
 NAMES = [
-    Rename(r"patch_embed\.proj\.(weight|bias)", r"patch.proj.\1"),
-    Rename(r"pos_embed\.(prefix|table)", r"position.\1"),
-    Rename(r"time_embed\.0\.(weight|bias)", r"conditioning.embed.time.up.\1"),
-    Rename(r"time_embed\.2\.(weight|bias)", r"conditioning.embed.time.down.\1"),
-    Rename(r"label_emb\.weight", r"conditioning.embed.label.weight"),
-    Rename(r"context_embed\.(weight|bias)", r"conditioning.embed.text.proj.\1"),
-    Rename(BLOCK + r"norm1\.(weight|bias)", r"blocks.\1.norm_mixer.\2"),
-    Rename(BLOCK + r"norm2\.(weight|bias)", r"blocks.\1.norm_feedforward.\2"),
-    Rename(BLOCK + r"attn\.qkv\.(weight|bias)", r"blocks.\1.mixer.qkv.\2"),
-    Rename(BLOCK + r"attn\.proj\.(weight|bias)", r"blocks.\1.mixer.out.\2"),
-    Rename(BLOCK + r"mlp\.fc1\.(weight|bias)", r"blocks.\1.feedforward.up.\2"),
-    Rename(BLOCK + r"mlp\.fc2\.(weight|bias)", r"blocks.\1.feedforward.down.\2"),
-    Rename(BLOCK + r"skip_linear\.weight", r"blocks.\1.skip.weight"),
-    Rename(BLOCK + r"skip_linear\.bias", r"blocks.\1.skip.bias", lambda x: x[None]),
-    Rename(r"norm\.(weight|bias)", r"head.norm.\1"),
-    Rename(r"decoder_pred\.(weight|bias)", r"head.proj.\1"),
-    Rename(r"final_layer\.(weight|bias)", r"patch.refine.\1"),
+    Rename("patch_embed.proj.{p}", "patch.proj.{p}"),
+    Rename("pos_embed.prefix", "position.prefix"),
+    Rename("pos_embed.table", "position.table"),
+    Rename("time_embed.0.{p}", "conditioning.embed.time.up.{p}"),
+    Rename("time_embed.2.{p}", "conditioning.embed.time.down.{p}"),
+    Rename("label_emb.weight", "conditioning.embed.label.weight"),
+    Rename("context_embed.{p}", "conditioning.embed.text.proj.{p}"),
+    Rename("blocks.{i}.norm1.{p}", "blocks.{i}.norm_mixer.{p}"),
+    Rename("blocks.{i}.norm2.{p}", "blocks.{i}.norm_feedforward.{p}"),
+    Rename("blocks.{i}.attn.qkv.{p}", "blocks.{i}.mixer.qkv.{p}"),
+    Rename("blocks.{i}.attn.proj.{p}", "blocks.{i}.mixer.out.{p}"),
+    Rename("blocks.{i}.mlp.fc1.{p}", "blocks.{i}.feedforward.up.{p}"),
+    Rename("blocks.{i}.mlp.fc2.{p}", "blocks.{i}.feedforward.down.{p}"),
+    Rename("blocks.{i}.skip_linear.weight", "blocks.{i}.skip.weight"),
+    Rename("blocks.{i}.skip_linear.bias", "blocks.{i}.skip.bias", AXIS),
+    Rename("norm.{p}", "head.norm.{p}"),
+    Rename("decoder_pred.{p}", "head.proj.{p}"),
+    Rename("final_layer.{p}", "patch.refine.{p}"),
 ]
 NOT_PUBLISHED = ("conditioning.embed.text.empty",)
 WITHOUT_EFFECT = (
@@ -49,10 +51,7 @@ HEADS = {512: 8, 768: 12, 1024: 16, 1152: 16, 1536: 24}
 
 def regroup(state: dict[str, Tensor], hints: Mapping[str, Any]) -> dict[str, Tensor]:
     """Blocks numbered from first to last; positions split into prefix and grid."""
-    if "decoder_pred.weight" not in state:
-        raise CheckpointError("this is no published U-ViT state dict: it has no 'decoder_pred.weight'")
-    half = block_count(state, r"in_blocks\.(\d+)\.")
-    state = {_number(name, half): tensor for name, tensor in state.items()}
+    state = one_column(state)
     prefix = 2 if "label_emb.weight" in state else 1
     table = state.pop("pos_embed")
     patch = state["patch_embed.proj.weight"].shape[-1]
@@ -63,6 +62,20 @@ def regroup(state: dict[str, Tensor], hints: Mapping[str, Any]) -> dict[str, Ten
     return state
 
 
+def ungroup(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The inverse of `regroup`."""
+    prefix, table = (state.pop(f"pos_embed.{end}") for end in ("prefix", "table"))
+    return three_columns({**state, "pos_embed": torch.cat([prefix, table.flatten(0, 1)])[None]})
+
+
+def settings(tree: Mapping[str, Any]) -> dict[str, Any]:
+    """The hints that tell what shapes do not."""
+    backbone = tree["backbone"]
+    text = backbone["conditioning"]["embed"].get("text") or {}
+    count = {"num_clip_token": text["count"]} if "count" in text else {}
+    return {"num_heads": backbone["mixer"].get("heads"), **count}
+
+
 def recipe(state: Mapping[str, Tensor], hints: Mapping[str, Any]) -> dict[str, Any]:
     """The recipe that these tensors belong to."""
     width, channels, patch, _ = state["patch_embed.proj.weight"].shape
@@ -70,7 +83,7 @@ def recipe(state: Mapping[str, Tensor], hints: Mapping[str, Any]) -> dict[str, A
     refine = state.get("final_layer.weight")
     backbone = {
         "width": width,
-        "depth": block_count(state, BLOCK),
+        "depth": block_count(state, r"blocks\.(\d+)\."),
         "patch": {"use": "conv", "size": patch, "refine": 0 if refine is None else refine.shape[-1]},
         "conditioning": _conditioning(state),
         "position": {"use": "learned", "std": 0.02},
@@ -114,10 +127,3 @@ def _text_tokens(rows: int, patch: int, hints: Mapping[str, Any]) -> int:
         return 77
     height, width = size if isinstance(size, (list, tuple)) else (size, size)
     return rows - 1 - (height // patch) * (width // patch)
-
-
-def _number(name: str, half: int) -> str:
-    """in_blocks.i, mid_block, out_blocks.j -> blocks.n."""
-    name = re.sub(r"^in_blocks\.", "blocks.", name)
-    name = re.sub(r"^mid_block\.", f"blocks.{half}.", name)
-    return re.sub(r"^out_blocks\.(\d+)\.", lambda m: f"blocks.{half + 1 + int(m.group(1))}.", name)

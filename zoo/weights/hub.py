@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import re
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
 from zoo.errors import CheckpointError
+from zoo.weights.card import NAME as CARD
+from zoo.weights.card import by_hand
 
 if TYPE_CHECKING:
     from zoo.recipe import Recipe
@@ -41,21 +44,34 @@ def download(source: str) -> Path:
         raise CheckpointError(f"the hub did not deliver: {error}", where=source) from None
 
 
-def push_to_hub(backbone: nn.Module, repo: str, recipe: Recipe | None = None, *, private: bool = False) -> str:
-    """Upload a backbone with its recipe; `zoo.from_pretrained("hf-hub:" + repo)` reads it. Returns the address.
+def push_to_hub(backbone: nn.Module, repo: str, recipe: Recipe | None = None,
+                card: Mapping[str, Any] | None = None, *, private: bool = False, revision: str | None = None,
+                message: str = "Upload weights") -> str:  # fmt: skip
+    """Upload weights, recipe and model card; `zoo.from_pretrained("hf-hub:" + repo)` reads them. Returns the address.
 
-    Raises: CheckpointError if the hub cannot be reached or refuses.
+    Args:
+        repo: org/name; it is made if there is none.
+        recipe: what rebuilds the backbone; a loaded backbone brings its own.
+        card: facts about the weights. A README.md that somebody wrote there stays.
+        revision: a branch.
+
+    Raises: CheckpointError if the name is malformed, or the hub cannot be reached or refuses.
     """
-    from huggingface_hub import HfApi
+    if not (match := ID.fullmatch(repo)) or match["revision"] or ".." in repo:
+        raise CheckpointError("not a hub id", where=repo, fix="write org/name")
+    from huggingface_hub import HfApi, hf_hub_download
 
     from zoo.weights.load import save_pretrained
 
     with tempfile.TemporaryDirectory() as folder:
-        save_pretrained(backbone, folder, recipe)
+        save_pretrained(backbone, folder, recipe, card, source=PREFIX + repo)
         try:
             api = HfApi()
             address = api.create_repo(repo, private=private, exist_ok=True)
-            api.upload_folder(repo_id=repo, folder_path=folder, commit_message="Upload weights")
+            there = api.file_exists(repo, CARD, revision=revision)
+            kept = [CARD] if there and by_hand(Path(hf_hub_download(repo, CARD, revision=revision))) else None
+            api.upload_folder(repo_id=repo, folder_path=folder, revision=revision, commit_message=message,
+                              ignore_patterns=kept)  # fmt: skip
         except (OSError, ValueError) as error:
             raise CheckpointError(f"the hub refused: {error}", where=repo, fix="hf auth login") from None
     return str(address)

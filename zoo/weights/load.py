@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from zoo.builder import build_backbone
 from zoo.errors import CheckpointError
 from zoo.recipe import Recipe
+from zoo.weights.card import model_card, write_card
 from zoo.weights.file import read_weights, save_weights
 from zoo.weights.folder import weights_file
 from zoo.weights.hub import FILE, PREFIX, download
@@ -66,11 +67,13 @@ def load_strict(module: nn.Module, tensors: Mapping[str, Tensor], where: str) ->
 
 
 def save_pretrained(backbone: nn.Module, folder: str | Path, recipe: Recipe | None = None,
-                    card: Mapping[str, Any] | None = None) -> Path:  # fmt: skip
-    """Write `model.safetensors` and, to read, `recipe.yaml` into `folder`; returns the weights file.
+                    card: Mapping[str, Any] | None = None, *, source: str = "") -> Path:  # fmt: skip
+    """Write `model.safetensors` and, to read, `recipe.yaml` and a model card; returns the weights file.
 
     Args:
         recipe: what rebuilds the backbone; a loaded backbone brings its own.
+        card: facts about the weights, kept with them and shown in README.md; one that somebody wrote stays.
+        source: what the card tells to give `from_pretrained`, the folder's name by default.
     """
     recipe = recipe or getattr(backbone, "recipe", None)
     if recipe is None:
@@ -79,6 +82,7 @@ def save_pretrained(backbone: nn.Module, folder: str | Path, recipe: Recipe | No
     path = Path(folder) / FILE
     save_weights(path, backbone.state_dict(), recipe.to_yaml(), card)
     (path.parent / "recipe.yaml").write_text(recipe.to_yaml(), encoding="utf-8")
+    write_card(path.parent, model_card(backbone, recipe, card, source or path.parent.resolve().name))
     return path
 
 

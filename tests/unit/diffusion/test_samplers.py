@@ -24,6 +24,7 @@ from zoo.diffusion.sampler.euler import Euler
 from zoo.diffusion.sampler.euler_maruyama import EulerMaruyama
 from zoo.diffusion.sampler.heun import Heun
 from zoo.diffusion.sampler.ode import ODE
+from zoo.diffusion.sampler.sde import SDE
 from zoo.diffusion.sampler.sde_dpm_solver_pp_2m import SDEDPMSolverPP2M
 from zoo.diffusion.sampler.unipc import UniPC
 from zoo.diffusion.time_grid.karras import Karras
@@ -124,6 +125,9 @@ def test_heun_converges_and_ends_on_the_data(process, end):
 NOISY = {
     "euler_maruyama": (VP, lambda: EulerMaruyama(steps=200)),
     "euler_maruyama-latent": (LATENT, lambda: EulerMaruyama(steps=200)),
+    "sde-flow": (FLOW, lambda: SDE(steps=200)),
+    "sde-flow-data": (Flow(clock="data"), lambda: SDE(steps=200, amount=2.0)),
+    "sde-vp": (VP, lambda: SDE(steps=200, end=0.01)),
     "sde2m": (VP, lambda: SDEDPMSolverPP2M(steps=60)),
     "sde2m-edm": (EDM(), lambda: SDEDPMSolverPP2M(steps=60, end=0.0)),
     "ddpm": (Discrete(betas="linear", first=0), lambda: DDPM(steps=250)),
@@ -183,6 +187,7 @@ def test_fast_spends_exactly_its_evaluations(order, stages):
     [
         (Euler, 10),
         (EulerMaruyama, 10),
+        (SDE, 10),
         (UniPC, 10),
         (SDEDPMSolverPP2M, 10),
         (lambda steps: DPMSolver(steps=steps, method="multistep"), 10),
@@ -220,6 +225,8 @@ def never(x, t, y=None):
     (Euler(end=0.0, grid="log_snr"), FLOW, "not finite|no falling times"),
     (EulerMaruyama(), FLOW, "not finite"),
     (EulerMaruyama(), VPSDE(schedule="cosine"), "not finite"),
+    (SDE(), EDM(), "still has noise"),
+    (SDE(amount=-1.0), FLOW, "amount -1"),
     (Heun(), VP, "not finite at t = 0"),
     (Heun(churn=-1.0, end=0.001), VP, "churn"),
     (ODE(end=0.0), VP, "not finite"),
@@ -231,6 +238,12 @@ def test_what_cannot_work_is_refused_before_the_network_runs(sampler, process, w
         sampler.check(process, None)
     with pytest.raises(ZooError, match=words):
         sampler(Denoiser(never, process), start(), noise=Noise(0, range(2)))
+
+
+def test_a_reverse_sde_without_noise_is_the_euler_ode():
+    x, denoiser = start(process=FLOW), Denoiser(gaussian(FLOW), FLOW)
+    quiet = SDE(steps=20, end=0.05, amount=0.0)(denoiser, x, noise=Noise(0, range(2)))
+    torch.testing.assert_close(quiet, Euler(steps=20, end=0.05)(denoiser, x))
 
 
 def test_flows_can_use_every_solver_a_little_inside():

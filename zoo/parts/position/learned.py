@@ -29,16 +29,16 @@ class LearnedPosition(nn.Module):
     ):
         super().__init__()
         self.std = std
-        self.prefix = nn.Parameter(torch.zeros(prefix, width))
+        self.prefix = nn.Parameter(torch.zeros(prefix, width)) if prefix else None
         self.table = nn.Parameter(torch.zeros(grid.height, grid.width, width))
 
     def forward(self, prefix: Tensor, tokens: Tensor, grid: Grid) -> tuple[Tensor, Tensor]:
         table = resize(self.table, grid.height, grid.width).flatten(0, 1)
-        return prefix + self.prefix, tokens + table.repeat(grid.frames, 1)
+        return prefix if self.prefix is None else prefix + self.prefix, tokens + table.repeat(grid.frames, 1)
 
     def reset(self, depth: int) -> None:
         """Zero, or normal as the recipe says."""
-        for table in (self.prefix, self.table):
+        for table in self.parameters():
             nn.init.normal_(table, std=self.std) if self.std else nn.init.zeros_(table)
 
 
