@@ -5,14 +5,17 @@ from __future__ import annotations
 import functools
 import statistics
 import time
-from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, NamedTuple, TypeVar
 
 import torch
 
 ROUNDS = 3
-BUDGET = 0.25  # seconds of samples a call and round, as far as LEAST and MOST allow
+BUDGET = 0.12  # seconds of samples a call and round, as far as LEAST and MOST allow
 LEAST, MOST = 1, 100  # samples a call and round
+
+
+Item = TypeVar("Item")
 
 
 class Call(NamedTuple):
@@ -107,6 +110,16 @@ def _wall(call: Call, device: torch.device) -> float:
     call.run()
     synchronize(device)
     return 1e3 * (time.perf_counter() - start)
+
+
+def in_time(items: Iterable[Item], minutes: float, say: Callable[[str], None]) -> Iterator[Item]:
+    """The items, until so many minutes have passed (0: all); then it says that the rest is left out."""
+    start = time.monotonic()
+    for item in items:
+        if minutes and time.monotonic() - start > 60 * minutes:
+            say(f"{minutes:g} minutes are over, the rest is left out")
+            return
+        yield item
 
 
 def synchronize(device: torch.device) -> None:

@@ -43,7 +43,8 @@ class Contestant:
 
     def build(self, shape: Shape, device: torch.device, dtype: torch.dtype) -> nn.Module:
         """The backbone, initialised on the device."""
-        with torch.random.fork_rng(), torch.device(device):
+        forked = [device] if device.type == "cuda" else []
+        with torch.random.fork_rng(devices=forked), torch.device(device):
             torch.manual_seed(0)
             return build_backbone(self.loaded(shape)).to(dtype).eval().requires_grad_(False)
 
@@ -67,6 +68,8 @@ CPU_TRIO = (
 def contestants(words: Sequence[str]) -> list[Contestant]:
     """Recipes from a command line; a setting belongs to the recipe before it, or to all if it stands before them.
 
+    What all have in common is left out of their labels.
+
     Raises: RecipeError for settings without a recipe.
     """
     shared: list[str] = []
@@ -78,8 +81,13 @@ def contestants(words: Sequence[str]) -> list[Contestant]:
             (found[-1][1] if found else shared).append(word)
     if shared and not found:
         raise RecipeError("a setting needs a recipe", where=shared[0], fix="write for instance RECIPE key=value")
-    labels = [" ".join([recipe.rsplit("/", 1)[-1].removesuffix(".yaml"), *settings]) for recipe, settings in found]
-    return [Contestant(label, recipe, tuple(settings)) for label, (recipe, settings) in zip(labels, found)]
+    common = set.intersection(*(set(settings) for _, settings in found)) if len(found) > 1 else set()
+    return [Contestant(" ".join([_short(recipe), *(s for s in settings if s not in common)]), recipe, tuple(settings))
+            for recipe, settings in found]  # fmt: skip
+
+
+def _short(recipe: str) -> str:
+    return recipe.rsplit("/", 1)[-1].removesuffix(".yaml")
 
 
 def inputs(backbone: nn.Module, shape: Shape, batch: int, device: torch.device,

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from zoo.bench.clock import Call, Timing, captured, measure
+from zoo.bench.clock import Call, Timing, captured, in_time, measure
 from zoo.bench.machine import clocks, facts
 from zoo.bench.op_cases import Case, inputs, prepare
 from zoo.bench.rates import Rates, rates
@@ -23,7 +23,8 @@ Say = Callable[[str], None]
 Record = dict[str, Any]
 
 
-def bench(cases: Sequence[Case], device: torch.device, dtype: torch.dtype, backends: Sequence[str], say: Say) -> Record:
+def bench(cases: Sequence[Case], device: torch.device, dtype: torch.dtype, backends: Sequence[str], minutes: float,
+          say: Say) -> Record:  # fmt: skip
     """Measure the cases.
 
     Args:
@@ -38,7 +39,7 @@ def bench(cases: Sequence[Case], device: torch.device, dtype: torch.dtype, backe
     limits = rates(device)
     say(f"copy {limits.bytes / 1e12:.3g} TB/s, exp2 {limits.exp2 / 1e9:,.0f} G/s, fma {limits.fma / 1e9:,.0f} G/s")
     records = []
-    for case in cases:
+    for case in in_time(cases, minutes, say):
         found = compare(case, device, dtype, backends, limits)
         records += found
         for r in (r for r in found if "ms" in r):

@@ -15,16 +15,16 @@ Record = dict[str, Any]
 Picture = Chart | Bars
 
 
-def draw(result: Record, folder: Path, name: str) -> list[Path]:
-    """Write every picture of a result as SVG, and as PNG beside it where matplotlib is installed."""
+def draw(result: Record, folder: Path, name: str, *, png: bool = True) -> list[Path]:
+    """Write every picture of a result as SVG, and charts as PNG beside it where matplotlib is installed."""
     folder.mkdir(parents=True, exist_ok=True)
     paths = []
     for what, picture in pictures(result).items():
         path = folder / f"bench_{result['kind']}_{name}_{what}.svg"
         path.write_text(bars_svg(picture) if isinstance(picture, Bars) else chart_svg(picture), encoding="utf-8")
         paths.append(path)
-        if isinstance(picture, Chart) and (png := _png(picture, path.with_suffix(".png"))):
-            paths.append(png)
+        if png and isinstance(picture, Chart) and (copy := _png(picture, path.with_suffix(".png"))):
+            paths.append(copy)
     return paths
 
 
@@ -38,7 +38,7 @@ def _steps(result: Record) -> Iterator[tuple[str, Picture]]:
     times = list(_curves(result))
     if not times or max(len(line.xs) for line in times) < 2:
         return
-    where = f"{result['machine']['device']}, batch {result['batch']}, {result['dtype']}"
+    where = _where(result)
     axis = {"resolution": "resolution, pixels", "frames": "frames"}[result["axis"]]
     speeds = [replace(t, ys=_inverse(t.ys), low=_inverse(t.high), high=_inverse(t.low)) for t in times]
     yield "figure3", Chart("Denoising steps a millisecond", where, axis, "steps a ms, logarithmic", speeds, y_log=True)
@@ -61,6 +61,12 @@ def _curves(result: Record) -> Iterator[Line]:
             low, high = ([pick(f["medians"]) for _, f in own] for pick in (min, max))
             yield Line(label, [at for at, _ in own], [f["ms"] for _, f in own], low, high, color=color)
     yield from _quoted(result, "ms")
+
+
+def _where(result: Record) -> str:
+    """The conditions of a measurement in a few words."""
+    batch = [f"batch {result['batch']}"] if "batch" in result else []
+    return ", ".join([result["machine"]["device"], *batch, result["dtype"]])
 
 
 def _inverse(values: Sequence[float]) -> list[float]:
@@ -110,8 +116,8 @@ def _operators(result: Record) -> Iterator[tuple[str, Picture]]:
                 groups[title].append((name, r["rate"] * r["ms"] / peer["ms"] / 1e9))
         if groups:
             what = "state updates" if op == "selective_scan" else "taps"
-            title = f"{op}: G {what} a second, and share of the bound"
-            yield op, Bars(title, f"{result['machine']['device']}, {result['dtype']}", "G/s", list(groups.items()), notes)
+            title, where = f"{op}: G {what} a second, and share of the bound", _where(result)
+            yield op, Bars(title, where, "G/s", list(groups.items()), notes)
 
 
 def _versus(result: Record) -> Iterator[tuple[str, Picture]]:
@@ -122,8 +128,8 @@ def _versus(result: Record) -> Iterator[tuple[str, Picture]]:
             low, high = ([pick(r["medians"]) for r in own] for pick in (min, max))
             lines.append(Line(what, [r["tokens"] for r in own], [r["ms"] for r in own], low, high, color=COLORS[i]))
         if lines and len(lines[0].xs) > 1:
-            where = f"{result['machine']['device']}, {result['dtype']}, width {result['width']}, batch {result['batch']}"
-            yield which.replace(" ", "_"), Chart(f"Scan and attention, {which}", where, "tokens", "ms", lines, x_log=True, y_log=True)
+            title, where = f"Scan and attention, {which}", f"{_where(result)}, width {result['width']}"
+            yield which.replace(" ", "_"), Chart(title, where, "tokens", "ms", lines, x_log=True, y_log=True)
 
 
 def _training(result: Record) -> Iterator[tuple[str, Picture]]:

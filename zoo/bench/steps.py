@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from zoo.bench.budget import Budget
-from zoo.bench.clock import Call, Timing, measure
+from zoo.bench.clock import Call, Timing, in_time, measure
 from zoo.bench.contestant import DTYPES, Contestant, inputs, patches
 from zoo.bench.findings import best, crossovers, growths
 from zoo.bench.forms import main_form, more_forms, prepare
@@ -37,6 +37,7 @@ class Options:
     limit: float = 300.0  # seconds that a point may take by its estimate
     detail: Collection[int] = ()  # points that are measured in every form and profiled
     compiled: bool = False  # whether torch.compile is among the forms
+    minutes: float = 0.0  # for everything; points that are not reached are left out; 0: no limit
 
 
 @dataclass
@@ -58,7 +59,7 @@ def sweep(contestants: Sequence[Contestant], points: Sequence[Point], options: O
     budget, records, skipped = Budget(contestants, options.batch), [], []
     if options.device.type == "cpu" and points:
         budget.calibrate(options.device, DTYPES[options.dtype])
-    for point in points:
+    for point in in_time(points, options.minutes, say):
         estimate = budget.seconds(point, options.limit)
         if estimate > options.limit:
             skipped.append({"at": point.at, "estimate_s": round(estimate)})

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import gc
+import itertools
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
 
-from zoo.bench.clock import Call, measure
+from zoo.bench.clock import Call, in_time, measure
 from zoo.bench.contestant import Contestant, labels
 from zoo.bench.machine import facts
 from zoo.bench.memory import mib, peak
@@ -29,20 +30,19 @@ Record = dict[str, Any]
 
 
 def train_bench(contestants: Sequence[Contestant], batches: Sequence[int], device: torch.device, *, compiled: bool,
-                say: Say) -> Record:  # fmt: skip
+                minutes: float, say: Say) -> Record:  # fmt: skip
     """Measure the update of every recipe at every batch size, as written and, if asked for, with compiled blocks.
 
     Returns: what goes into the JSON file.
     Raises: ZooError if a recipe cannot be trained.
     """
-    recipes = [(c, c.loaded()) for c in contestants]
+    recipes = {c.label: c.loaded() for c in contestants}
+    forms = ["eager", "compiled"] if compiled else ["eager"]
     records = []
-    for contestant, recipe in recipes:
-        for batch in batches:
-            for form in ["eager", "compiled"][: 1 + compiled]:
-                record = {"contestant": contestant.label, **update(recipe, batch, device, form == "compiled")}
-                records.append({**record, "form": form})
-                say(f"{contestant.label}, batch {batch}, {form}: {record['images_per_s']:,} images/s")
+    for form, label, batch in in_time(itertools.product(forms, recipes, batches), minutes, say):
+        record = {"contestant": label, "form": form, **update(recipes[label], batch, device, form == "compiled")}
+        records.append(record)
+        say(f"{label}, batch {batch}, {form}: {record['images_per_s']:,} images/s")
     return {
         "kind": "train", "machine": facts(device),
         "contestants": [{"label": c.label, "recipe": c.recipe, "settings": list(c.settings)} for c in contestants],

@@ -7,6 +7,7 @@ attention with heads of 64 and of 128 channels, by the fastest of torch's kernel
 from __future__ import annotations
 
 import gc
+import itertools
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -14,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from zoo.bench.clock import Call, captured, measure
+from zoo.bench.clock import Call, captured, in_time, measure
 from zoo.bench.findings import crossover
 from zoo.bench.forms import ATTENTION, attention
 from zoo.bench.machine import facts
@@ -31,17 +32,16 @@ Record = dict[str, Any]
 
 
 def against_attention(tokens: Sequence[int], width: int, batch: int, device: torch.device, dtype: torch.dtype,
-                      say: Say) -> Record:  # fmt: skip
+                      minutes: float, say: Say) -> Record:  # fmt: skip
     """Measure at every number of tokens, both passes.
 
     Returns: what goes into the JSON file.
     """
     records = []
-    for count in tokens:
-        for backward in (False, True):
-            found = [*_timed_at(count, width, batch, device, dtype, backward)]
-            records += found
-            say(f"{count} tokens, {PASSES[backward]}: " + ", ".join(f"{r['what']} {r['ms']:.3g} ms" for r in found))
+    for count, backward in in_time(itertools.product(tokens, (False, True)), minutes, say):
+        found = [*_timed_at(count, width, batch, device, dtype, backward)]
+        records += found
+        say(f"{count} tokens, {PASSES[backward]}: " + ", ".join(f"{r['what']} {r['ms']:.3g} ms" for r in found))
     return {"kind": "versus", "machine": facts(device), "dtype": str(dtype).removeprefix("torch."), "batch": batch,
             "width": width, "points": records, "crossovers": _crossovers(records)}  # fmt: skip
 
@@ -62,7 +62,7 @@ def _timed_at(count: int, width: int, batch: int, device: torch.device, dtype: t
                 calls[f"attention, {width // head} x {head}|{kernel}"] = _call(run, device)
             except RuntimeError:  # this kernel does not take these sizes; torch's own choice remains
                 continue
-    timings = measure(calls, device, budget=0.1)
+    timings = measure(calls, device)
     calls.clear()
     gc.collect()
     for what in dict.fromkeys(name.split("|")[0] for name in timings):
