@@ -15,8 +15,8 @@ bench() {
 }
 bench ops --max-minutes 0.8                                             # operators against the bound
 bench --res 256..1536 --max-minutes 3                                   # Figure 3, a point every 64 pixels
-bench train uvit_s_cifar dim_s_cifar mamba_s_cifar --batch 128 --compile --max-minutes 1.5
+bench train uvit_s_cifar dim_s_cifar mamba_s_cifar --batch 128 --compile --max-minutes 1.3
 bench ops --versus attention --max-minutes 0.5
-bench --res 512..1536:512 --compile --max-minutes 1 --name compiled     # every form, torch.compile too
+bench --res 512..1536:512 --compile --max-minutes 1.3 --name compiled   # every form, torch.compile too
 "$python" tools/bench_page.py --results "$out" --page "${PAGE:-docs/benchmarks.md}" || status=1
 exit "$status"

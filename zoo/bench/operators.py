@@ -14,7 +14,7 @@ from zoo.bench.machine import clocks, facts
 from zoo.bench.op_cases import Case, inputs, prepare
 from zoo.bench.rates import Rates, rates
 from zoo.bench.steps import timed
-from zoo.errors import BackendError
+from zoo.errors import BackendError, ZooError
 from zoo.ops import dispatch
 
 LONGEST_LOOP = 512  # steps that the reference loop is timed over: every step of it is a dozen kernels
@@ -67,7 +67,7 @@ def compare(case: Case, device: torch.device, dtype: torch.dtype, backends: Sequ
                     if case.direction == "backward" and getattr(module, "recomputes", False):
                         ahead = Case(**{**vars(case), "direction": "forward"})
                         recomputing[key] = _rotating(ahead, module, device, dtype, layout)
-            except (RuntimeError, torch.OutOfMemoryError) as error:
+            except (RuntimeError, ZooError) as error:  # out of memory, or cannot be compiled here
                 reason = str(error).strip().splitlines()[0][:200]
             if reason:
                 record["why_not"] = reason

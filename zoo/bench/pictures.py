@@ -42,7 +42,7 @@ def _steps(result: Record) -> Iterator[tuple[str, Picture]]:
     axis = {"resolution": "resolution, pixels", "frames": "frames"}[result["axis"]]
     speeds = [replace(t, ys=_inverse(t.ys), low=_inverse(t.high), high=_inverse(t.low)) for t in times]
     yield "figure3", Chart("Denoising steps a millisecond", where, axis, "steps a ms, logarithmic", speeds, y_log=True)
-    marks = [(c["at"], f"{c['at']:.0f}") for c in result["crossovers"]
+    marks = [(c["at"], f"{c['at']:.0f}, {c['other']}") for c in result["crossovers"]
              if c["form"] == result["main_form"] and c["at"] and c["at"] > c["from"]]  # fmt: skip
     yield "time", Chart("One denoising step", where, axis, "ms", times, marks=marks)
     memory = [Line(label, *_columns(own, "activation_mib"), color=color) for label, own, color in _by_label(result)]

@@ -1,5 +1,7 @@
 """What this machine can do at most, measured in the same run as what is held against it."""
 
+# pyright: reportIndexIssue=false
+
 from __future__ import annotations
 
 from collections.abc import Callable

@@ -26,9 +26,9 @@ def chart_svg(chart: Chart) -> str:
     for x in x_ticks:
         parts += [_stroke(across(x), HEIGHT - BOTTOM, across(x), HEIGHT - BOTTOM + 5, INK),
                   _text(across(x), HEIGHT - BOTTOM + 20, short(x), anchor="middle")]  # fmt: skip
-    for x, words in chart.marks:
+    for i, (x, words) in enumerate(chart.marks):
         parts += [_stroke(across(x), TOP, across(x), HEIGHT - BOTTOM, INK, "2 4"),
-                  _text(across(x) + 5, TOP + 10, words, size=11)]  # fmt: skip
+                  _text(across(x) + 5, TOP + 10 + 14 * i, words, size=11)]  # fmt: skip
     parts.append(_stroke(LEFT, HEIGHT - BOTTOM, WIDTH - RIGHT, HEIGHT - BOTTOM, INK))
     middle = (TOP + HEIGHT - BOTTOM) / 2
     parts += [_text((LEFT + WIDTH - RIGHT) / 2, HEIGHT - 12, chart.x_label, anchor="middle"),

@@ -89,9 +89,13 @@ def main(argv: Sequence[str] | None = None) -> None:
     modes = {"train": (train_parser, train), "ops": (ops_parser, operators)}
     parse, work = modes.get(words[0], (parser, steps)) if words else (parser, steps)
     args = parse().parse_intermixed_args(words[work is not steps :])
+    import torch
+
     from zoo.sampling.api import pick_device
 
     device = pick_device(args.device)
+    if device.index is not None and device.type == "cuda":
+        torch.cuda.set_device(device)
     publish(work(args, device), args, device)
 
 

@@ -61,7 +61,7 @@ def _conv(x: Inputs, sequence, weight, bias) -> Tensor:
 
 
 def _function() -> Callable[..., Tensor]:
-    from causal_conv1d import causal_conv1d_fn
+    from causal_conv1d import causal_conv1d_fn  # pyright: ignore[reportAttributeAccessIssue]
 
     return causal_conv1d_fn
 

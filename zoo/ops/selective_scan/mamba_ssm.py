@@ -63,9 +63,10 @@ def _scan(x: Inputs, u, dt, A, B, C, D, z, dt_bias) -> Tensor:
                            fix="use backend='auto'")
     rows = None if x.order is None else orders.rows(x.order, u.shape[1], u.device)
     u, dt, z, B, C = (t if t is None or rows is None else orders.take(t, rows) for t in (u, dt, z, B, C))
-    u, dt, z, B, C = (t if t is None else t.to(x.u.dtype).transpose(1, 2) for t in (u, dt, z, B, C))
+    u, dt, z = (t if t is None else t.to(x.u.dtype).transpose(1, 2) for t in (u, dt, z))
+    B, C = (t.to(x.u.dtype).transpose(1, 2).unsqueeze(1) for t in (B, C))  # pyright: ignore[reportOptionalMemberAccess]
     D, dt_bias = (t if t is None else t.float() for t in (D, dt_bias))
-    y = _function()(u, dt, A.float(), B.unsqueeze(1), C.unsqueeze(1), D, z, dt_bias, x.softplus)
+    y = _function()(u, dt, A.float(), B, C, D, z, dt_bias, x.softplus)
     y = y.transpose(1, 2)
     return y if rows is None else orders.put(y, rows)
 
