@@ -8,7 +8,7 @@ from xml.sax.saxutils import escape
 from zoo.bench.figure import COLORS, Axis, Bars, Chart, Line, short
 
 INK, FAINT, SOFT, PAPER = "#333840", "#e3e6eb", "#697080", "#ffffff"
-WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 860, 470, 76, 196, 62, 58
+WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 880, 470, 76, 216, 62, 58
 LINE, BAR = 17, 15  # pixels between names, and of a bar
 FONT = "font-family=\"system-ui, 'Segoe UI', 'DejaVu Sans', sans-serif\""
 
@@ -19,7 +19,8 @@ def chart_svg(chart: Chart) -> str:
     ys = [y for line in chart.lines for y in (*line.ys, *line.low, *line.high)]
     across = Axis(xs, True, LEFT, WIDTH - RIGHT) if chart.x_log else _span(xs)
     up = Axis(ys, chart.y_log, HEIGHT - BOTTOM, TOP)
-    x_ticks = sorted(set(xs)) if len(set(xs)) <= 8 else across.ticks
+    x_ticks = next(t for t in (sorted(set(xs)), [x for x in sorted(set(xs)) if x % 256 == 0], across.ticks)
+                   if 2 <= len(t) <= 8 or t == across.ticks)  # the sizes themselves, or round ones  # fmt: skip
     parts = _heading(chart)
     for y in up.ticks:
         parts += [_stroke(LEFT, up(y), WIDTH - RIGHT, up(y), FAINT), _text(LEFT - 8, up(y) + 4, short(y), anchor="end")]
