@@ -1,7 +1,8 @@
 """Which backend runs an operator: the first of its table that can, or the one asked for by name.
 
 A backend is a file `zoo/ops/<operator>/<name>.py` with `name`, `supports(problem) -> None | why not`, `forward` and
-`backward`. To add one: write the file, then its line here.
+`backward`. To add one: write the file, then its line here. A peer's file says also, for zoo-bench, which memory
+`layouts` its library takes without a copy, and that its backward `recomputes` the forward pass.
 """
 
 from __future__ import annotations
@@ -31,6 +32,10 @@ BACKENDS: dict[str, tuple[str, ...]] = {  # best first; naive last, because it c
         "naive",
     ),
 }
+PEERS: dict[str, tuple[str, ...]] = {  # other people's kernels, to compare with: only ever by name
+    "selective_scan": ("mamba_ssm",),
+    "causal_conv": ("causal_conv1d",),
+}
 
 
 class Problem(NamedTuple):
@@ -50,11 +55,16 @@ class Row(NamedTuple):
     reason: str
 
 
+def names(op: str) -> tuple[str, ...]:
+    """Every backend of an operator, best first, peers last."""
+    return (*BACKENDS[op], *PEERS.get(op, ()))
+
+
 @functools.cache
 def load(op: str, name: str) -> ModuleType:
     """The module of a backend."""
-    if name not in BACKENDS[op]:
-        raise BackendError(f"no backend {name!r}", where=f"zoo.ops.{op}", allowed=("auto", *BACKENDS[op]), given=name)
+    if name not in names(op):
+        raise BackendError(f"no backend {name!r}", where=f"zoo.ops.{op}", allowed=("auto", *names(op)), given=name)
     return importlib.import_module(f"zoo.ops.{op}.{name}")
 
 
@@ -93,13 +103,14 @@ def report(device: str | torch.device = "cpu") -> list[Row]:
     on = torch.device(device)
     dtype = torch.bfloat16 if on.type == "cuda" else torch.float32
     rows = []
-    for op, names in BACKENDS.items():
+    for op in BACKENDS:
         problem = Problem(on, dtype, 4 if op == "causal_conv" else 16)
         wanted, chosen = _requested(op), False
-        for name in names:
+        for name in names(op):
             reason = load(op, name).supports(problem)
             status = "unavailable" if reason else "available"
-            if not reason and not chosen and wanted in ("auto", name):
+            offered = wanted == name or (wanted == "auto" and name in BACKENDS[op])
+            if not reason and not chosen and offered:
                 status, chosen = "chosen", True
             rows.append(Row(op, name, status, reason or ("slow reference loop" if name == "naive" else "")))
     return rows

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import torch
 from torch import nn
 from torch.utils import flop_counter
 
@@ -34,6 +35,19 @@ def causal_conv(x, weight, *args, out_shape=None, **kwargs) -> int:
 
 def causal_conv_backward(gy, x, weight, *args, out_shape=None, **kwargs) -> int:
     return 2 * causal_conv(x, weight)
+
+
+def attention_on_cpu(query, key, value, *args, out_shape=None, **kwargs) -> int:
+    """softmax(q k') v; torch registers its other attention kernels itself, but not this one."""
+    return flop_counter.sdpa_flop_count(query, key, value)
+
+
+def attention_on_cpu_backward(gy, query, key, value, *args, out_shape=None, **kwargs) -> int:
+    return flop_counter.sdpa_backward_flop_count(gy, query, key, value)
+
+
+register(torch.ops.aten._scaled_dot_product_flash_attention_for_cpu, attention_on_cpu)
+register(torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward, attention_on_cpu_backward)
 
 
 def count_macs(module: nn.Module | Callable, *args: object, **kwargs: object) -> tuple[int, dict[str, int]]:

@@ -1,0 +1,152 @@
+"""zoo-bench measures, prints tables, writes JSON and pictures; the page is made of them."""
+
+import importlib.util
+import json
+import xml.etree.ElementTree as ElementTree
+from pathlib import Path
+
+import pytest
+
+from zoo.bench import op_cases
+from zoo.bench.op_cases import Case
+from zoo.bench.results import load, quoted, save
+from zoo.bench.tables import tables
+from zoo.cli.bench import main
+from zoo.errors import ZooError
+
+ROOT = Path(__file__).parents[3]
+TINY = ["backbone.width=32", "backbone.depth=3"]
+TRIO = ["dim_s_cifar", *TINY, "uvit_s_cifar", *TINY, "mamba_s_cifar", *TINY]
+
+
+@pytest.fixture(scope="module")
+def out(tmp_path_factory):
+    return tmp_path_factory.mktemp("results")
+
+
+@pytest.fixture(scope="module")
+def page():
+    spec = importlib.util.spec_from_file_location("bench_page", ROOT / "tools/bench_page.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(autouse=True)
+def small(monkeypatch):
+    cases = [Case("selective_scan", way, 1, 8, 20, 4) for way in ("forward", "backward")]
+    cases += [Case("selective_scan", "forward", 1, 8, 20, 4, shuffled=True)]
+    cases += [Case("causal_conv", "forward", 1, 8, 20, 4)]
+    monkeypatch.setattr(op_cases, "CPU_CASES", cases)
+
+
+def bench(*words, out):
+    return main([*words, "--device", "cpu", "--out", str(out)])
+
+
+def test_one_step_of_three(out, capsys):
+    assert bench(*TRIO, "--res", "64,128,2048", "--detail", "64", "--limit", "0.2", out=out) == 0
+    result = load(out / "bench_step_cpu.json")
+    points = {(p["contestant"], p["at"]): p for p in result["points"]}
+    names = [c["label"] for c in result["contestants"]]
+    assert names == ["dim_s_cifar", "uvit_s_cifar", "mamba_s_cifar"]
+    assert set(points) == {(name, at) for name in names for at in (64, 128)}
+    assert result["skipped"][0]["at"] == 2048 and result["skipped"][0]["estimate_s"] > 12
+    assert points["dim_s_cifar", 64]["shape"] == [3, 8, 8] and points["dim_s_cifar", 128]["tokens"] == 64
+    assert all(p["forms"]["eager"]["ms"] > 0 and p["macs"] > 0 for p in result["points"])
+    assert "scan" in points["dim_s_cifar", 64]["shares"] and "attention" in points["uvit_s_cifar", 64]["shares"]
+    assert "shares" not in points["dim_s_cifar", 128]
+    assert [(c["first"], c["other"]) for c in result["crossovers"]] == [(names[0], names[1]), (names[0], names[2])]
+    assert {g["contestant"] for g in result["growth"]} == set(names)
+    for what in ("figure3", "time"):
+        ElementTree.parse(out / f"bench_step_cpu_{what}.svg")
+    printed = capsys.readouterr()
+    assert "skipped: would take longer than 0.2 minutes" in printed.out and "torch" in printed.out
+
+
+def test_frames_are_another_axis(tmp_path):
+    assert bench("mamba_s_cifar", *TINY, "--frames", "2,4", "--res", "32", out=tmp_path) == 0
+    result = load(tmp_path / "bench_step_cpu.json")
+    assert result["axis"] == "frames" and [p["shape"] for p in result["points"]] == [[2, 3, 4, 4], [4, 3, 4, 4]]
+
+
+def test_an_update_of_training(out, capsys):
+    assert bench("train", "dim_s_cifar", *TINY, "shape=[3,8,8]", "--batch", "2,4", out=out) == 0
+    result = load(out / "bench_train_cpu.json")
+    assert [u["batch"] for u in result["updates"]] == [2, 4]
+    for update in result["updates"]:
+        assert update["images_per_s"] == pytest.approx(1e3 * update["batch"] / update["ms"], abs=1)
+        assert update["loss"] > 0 and {"optimizer", "scan", "gemm"} <= set(update["shares"])
+
+
+def test_operators_and_json(out, capsys):
+    assert bench("ops", "--json", out=out) == 0
+    result = json.loads(capsys.readouterr().out)
+    measured = {(r["case"], r["backend"]): r for r in result["cases"] if "ms" in r}
+    assert ("selective_scan forward (1,8,20)", "cpu") in measured
+    assert ("causal_conv forward (1,8,20)", "naive") in measured
+    reasons = {r["backend"]: r["why_not"] for r in result["cases"] if "why_not" in r}
+    assert reasons["mamba_ssm, channel-first"] == "tensors are on cpu"
+    one = measured["selective_scan forward (1,8,20)", "cpu"]
+    assert one["rate"] == pytest.approx(8 * 20 * 4 / one["ms"] * 1e3, rel=1e-3)
+    assert one["of_bound"] == pytest.approx(one["floor_ms"] / one["ms"], rel=1e-3)
+    assert {t.key for t in tables(result)} >= {"cases", "orders", "rates", "absent"}
+
+
+def test_one_scan_against_one_attention(out):
+    assert bench("ops", "--versus", "attention", "--tokens", "16,64", "--width", "64", out=out) == 0
+    result = load(out / "bench_versus_cpu.json")
+    assert {r["what"] for r in result["points"]} == {"scan, 64 channels", "scan, 128 channels", "attention, 1 x 64"}
+    macs = {(r["what"], r["tokens"], r["pass"]): r["macs"] for r in result["points"]}
+    assert macs["attention, 1 x 64", 64, "forward"] == 2 * 2 * 64**2 * 64
+    assert macs["scan, 64 channels", 64, "forward"] == 2 * 64 * 64 * (3 * 16 + 2)
+
+
+def test_the_page_has_all_of_it(out, page, tmp_path):
+    path = tmp_path / "benchmarks.md"
+    page.main(["--results", str(out), "--page", str(path)])
+    text = path.read_text()
+    for title in page.TITLES.values():
+        assert f"## {title}" in text
+    for link in [part.split(")")[0] for part in text.split("](")[1:]]:
+        assert (tmp_path / link).exists(), link
+
+
+def test_the_page_without_results(page, tmp_path):
+    assert "Nothing has been measured yet" in page.page(tmp_path / "none", tmp_path)
+
+
+def test_quoted_figures_stand_beside_the_same_device_only(tmp_path):
+    result = {"kind": "train", "machine": {"device": "NVIDIA H200", "versions": {}, "date": ""}, "updates": [],
+              "contestants": [{"label": "a", "recipe": "dim_s_cifar", "settings": []}]}  # fmt: skip
+    assert [t.key for t in tables(result)] == ["quoted"]
+    result["machine"]["device"] = "another"
+    assert tables(result) == []
+    lines = quoted()["step"]["lines"].values()
+    assert all(len(line["ms"]) == len(quoted()["step"]["resolution"]) for line in lines) and quoted()["source"]
+
+
+def test_results_round_trip_and_others_are_refused(tmp_path):
+    result = {"kind": "ops", "cases": [{"a": 1.23456789, "b": [1, float("nan")]}], "n": {"x": 1}}
+    kept = {"kind": "ops", "cases": [{"a": 1.23457, "b": [1, None]}], "n": {"x": 1}}
+    assert load(save(result, tmp_path, "x")) == kept
+    (tmp_path / "other.json").write_text("[]")
+    with pytest.raises(ZooError, match="no result of zoo-bench"):
+        load(tmp_path / "other.json")
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--res", "250"], "use 240x240 or 256x256"),
+        (["--res", "x"], "no number and no range"),
+        (["dim_s_cifra"], "did you mean 'dim_s_cifar'"),
+        (["dim_s_cifar", "backbone.wdth=3"], "width"),
+        (["--batch", "0"], "--batch: 0 is too small"),
+        (["ops", "--backends", "cdua"], "no operator has a backend 'cdua'"),
+        (["train", "backbone.width=3"], "needs a recipe"),
+    ],
+)
+def test_mistakes_are_told_before_the_work(words, message, tmp_path, capsys):
+    assert bench(*words, out=tmp_path / "out") == 2
+    assert message in capsys.readouterr().err and not (tmp_path / "out").exists()

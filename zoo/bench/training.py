@@ -1,0 +1,90 @@
+"""One update of training, by the very code that zoo-train runs, on made-up images: images a second, memory, kernels."""
+
+from __future__ import annotations
+
+import gc
+import itertools
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+
+from zoo.bench.clock import Call, in_time, measure
+from zoo.bench.contestant import Contestant, labels
+from zoo.bench.machine import facts
+from zoo.bench.memory import mib, peak
+from zoo.bench.shares import shares
+from zoo.bench.steps import timed
+from zoo.builder import section
+from zoo.data.loader import Batch
+from zoo.recipe import Recipe
+from zoo.train.guard import Guard
+from zoo.train.loop import compile_blocks
+from zoo.train.precision import configure
+from zoo.train.settings import Train
+from zoo.train.state import State
+from zoo.train.step import Objective, Update
+
+Say = Callable[[str], None]
+Record = dict[str, Any]
+
+
+def train_bench(contestants: Sequence[Contestant], batches: Sequence[int], device: torch.device, *, compiled: bool,
+                minutes: float, say: Say) -> Record:  # fmt: skip
+    """Measure the update of every recipe at every batch size, as written and, if asked for, with compiled blocks.
+
+    Returns: what goes into the JSON file.
+    Raises: ZooError if a recipe cannot be trained.
+    """
+    recipes = {c.label: c.loaded() for c in contestants}
+    forms = ["eager", "compiled"] if compiled else ["eager"]
+    records = []
+    for form, label, batch in in_time(itertools.product(forms, recipes, batches), minutes, say):
+        record = {"contestant": label, "form": form, **update(recipes[label], batch, device, form == "compiled")}
+        records.append(record)
+        say(f"{label}, batch {batch}, {form}: {record['images_per_s']:,} images/s")
+    return {
+        "kind": "train", "machine": facts(device),
+        "contestants": [{"label": c.label, "recipe": c.recipe, "settings": list(c.settings)} for c in contestants],
+        "updates": records,
+    }  # fmt: skip
+
+
+def update(recipe: Recipe, batch: int, device: torch.device, compiled: bool) -> Record:
+    """The record of one recipe at one batch size."""
+    torch.compiler.reset()
+    gc.collect()
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
+    settings: Train = section(recipe.override([f"train.batch={batch}"]), "train")()
+    configure(device, settings.precision, settings.deterministic)
+    state = State.start(recipe, settings, device)
+    step = Update(Objective(recipe, state.backbone, settings.precision), settings, Guard(settings.nonfinite, device))
+    data = made_up(recipe, state, batch, device)
+    if compiled:
+        compile_blocks(state.backbone)
+
+    def run() -> None:
+        step(state, data)
+
+    run()  # fills the optimizer's state, which counts as held, not as the peak of an update
+    run()
+    gc.collect()
+    held = mib(torch.cuda.memory_allocated(device)) if device.type == "cuda" else None
+    above = mib(peak(run, device))
+    profiled = shares(run, device)
+    timing = measure({"update": Call(run)}, device, budget=1.0)["update"]  # queued one behind the other, as in training
+    return {
+        "batch": batch, "micro_batch": state.micro, "precision": settings.precision, "shape": list(recipe["shape"]),
+        "parameters": sum(p.numel() for p in state.parameters), **timed(timing),
+        "images_per_s": round(1e3 * batch / timing.ms), "held_mib": held, "above_mib": above,
+        "peak_mib": None if held is None or above is None else held + above,
+        "shares": profiled.shares, "kernels": profiled.kernels, "loss": state.meter.read().get("loss"),
+    }  # fmt: skip
+
+
+def made_up(recipe: Recipe, state: State, batch: int, device: torch.device) -> Batch:
+    """Noise for images, and any labels: time and memory do not depend on what they show."""
+    generator = torch.Generator(device).manual_seed(0)
+    images = torch.randn(batch, *recipe["shape"], generator=generator, device=device).clamp(-1, 1)
+    return Batch(images, labels(state.backbone, batch, device), 0)
