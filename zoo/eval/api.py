@@ -99,7 +99,7 @@ def measure(asked: Request, watch: Watch = SILENT) -> Result | None:
             raise ZooError("nothing to compare these pictures with", where="reference",
                            fix="give statistics (.npz), a folder of pictures, or the recipe whose data set it is")
         reference = find_reference(source, asked.split, images.size, lens, figures.reference_needs, batch=asked.batch,
-                                   share=asked.share, cache=cache, watch=watch)  # fmt: skip
+                                   share=asked.share, cache=cache, watch=Watch(say=watch.say))  # fmt: skip
     tally = statistics(images, lens, figures.needs, batch=asked.batch, share=asked.share, cache=cache, watch=watch)
     if tally is None or (figures.compare and reference is None):
         return None

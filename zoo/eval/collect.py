@@ -32,11 +32,12 @@ PART = re.compile(r"part-(\d+)-of-(\d+)\.npz")
 
 @dataclass(frozen=True)
 class Watch:
-    """Who hears of progress: every step of a sampler, every image, and whatever is worth a line."""
+    """Who hears of every step of a sampler, of every image and of what is worth a line, and may ask to stop."""
 
     step: Callable[[int, int, Tensor], None] = lambda i, n, x: None
     image: Callable[[], None] = lambda: None
     say: Callable[[str], None] = lambda text: None
+    stopped: Callable[[], bool] = lambda: False
 
 
 SILENT = Watch()
@@ -58,6 +59,7 @@ def statistics(images: Images, lens: Lens, needs: Needs, *, batch: int = 64, sha
     if whole := assembled(place, needs, len(images), batch):
         watch.say(f"found the statistics of these {len(images):,} images in {place}")
         return whole
+    watch.say(f"looking at {len(images):,} images, {images.said['kind']}")
     collect(images, lens, needs, batch=batch, share=share, watch=watch, path=place / _name(share))
     return assembled(place, needs, len(images), batch)
 
@@ -72,6 +74,8 @@ def collect(images: Images, lens: Lens, needs: Needs, *, batch: int, share: Shar
             numbers = range(start, min(start + batch, len(images)))
             if len(tally) >= numbers[-1] + 1 - starts[0]:
                 continue
+            if watch.stopped():
+                break
             pixels = images.read(numbers, watch.step)
             tally.add(numbers, pixels, lens(pixels, tally.needs.streams))
             for _ in numbers:

@@ -122,7 +122,8 @@ def load_reference(path: Path, lens: Lens, needs: Needs) -> Reference | None:
     if said is None:
         if not lens.standard:
             raise DataError("these statistics do not say what they are of; published ones are Inception's",
-                            where=str(path), fix=f"take extractor inception, or build statistics for {lens.name} with zoo-data stats")
+                            where=str(path), fix=f"take extractor inception, or build those of {lens.name} with "
+                            "zoo-data stats")  # fmt: skip
         said = {"kind": "published", "source": str(path), "split": None, "count": None, "size": None,
                 "resize": "unknown", "rounding": "unknown", "hash": file_digest(path)}  # fmt: skip
         tally = _with_rows(tally, path, lens, needs)

@@ -34,7 +34,8 @@ class DinoV2(nn.Module):
             with tensors_only():
                 self.network = extractor(self.name, ["dinov2"])
         except (OSError, RuntimeError) as error:
-            raise DataError(f"cannot fetch DINOv2: {error}", fix=f"it needs the network once; {fidelity.OTHERWISE}") from error
+            otherwise = f"it needs the network once; {fidelity.OTHERWISE}"
+            raise DataError(f"cannot fetch DINOv2: {error}", fix=otherwise) from error
 
     def forward(self, pixels: Tensor, streams: Collection[str]) -> dict[str, Tensor]:
         """uint8 (B,3,H,W) -> features (B,n)."""

@@ -3,6 +3,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
+from zoo.errors import ZooError
 from zoo.eval.tally import Tally
 from zoo.registry import register
 
@@ -25,14 +26,15 @@ class InceptionScore:
         splits: int = 10,  # over which the mean is taken
         seed: int = 2020,  # of the shuffling
     ):
+        if splits < 1:
+            raise ZooError(f"{splits} splits", where="metric is", allowed="1 or more")
         self.splits, self.seed = splits, seed
 
     def __call__(self, images: Tally, reference: Tally | None, device: torch.device) -> dict[str, float]:
         logits = torch.from_numpy(images.rows("logits"))
         logs = logits[np.random.RandomState(self.seed).permutation(len(logits))].log_softmax(1)
         splits = min(self.splits, len(logs))
-        ends = [i * len(logs) // splits for i in range(splits + 1)]
-        scores = [score(logs[start:end]) for start, end in zip(ends, ends[1:])]
+        scores = [score(logs[i * len(logs) // splits : (i + 1) * len(logs) // splits]) for i in range(splits)]
         return {"IS": float(np.mean(scores)), "IS-std": float(np.std(scores))}
 
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import torch
 
+from zoo.errors import ZooError
 from zoo.eval.neighbours import covered, radii
 from zoo.eval.tally import Tally
 from zoo.registry import register
@@ -22,6 +23,8 @@ class PrecisionRecall:
         *,
         k: int = 3,  # which neighbour bounds a ball
     ):
+        if k < 1:
+            raise ZooError(f"k {k}", where="metric pr", allowed="1 or more")
         self.k = k
 
     def __call__(self, images: Tally, reference: Tally, device: torch.device) -> dict[str, float]:
