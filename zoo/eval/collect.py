@@ -59,7 +59,8 @@ def statistics(images: Images, lens: Lens, needs: Needs, *, batch: int = 64, sha
     if whole := assembled(place, needs, len(images), batch):
         watch.say(f"found the statistics of these {len(images):,} images in {place}")
         return whole
-    watch.say(f"looking at {len(images):,} images, {images.said['kind']}")
+    said = [str(images.said[key]) for key in ("kind", "source", "split") if images.said.get(key)]
+    watch.say(f"looking at {len(images):,} images: {' '.join(said)}")
     collect(images, lens, needs, batch=batch, share=share, watch=watch, path=place / _name(share))
     return assembled(place, needs, len(images), batch)
 

@@ -24,7 +24,7 @@ class Evaluation:
     def __init__(
         self,
         *,
-        every: int = 500000,  # images seen between evaluations, and at the end
+        every: int = 500000,  # images seen between evaluations, one more at the end; 0: never
         count: int = 1000,  # images drawn
         metrics: list[Make[Metric]] = ["fd"],  # what is computed
         extractor: Make[Extractor] = "efficientnet_lite0",  # whose features
@@ -34,7 +34,7 @@ class Evaluation:
         seed: int = 0,  # of the samples
         batch: int = 64,  # images at a time
     ):
-        for name, value, least in (("every", every, 1), ("count", count, 2), ("batch", batch, 1)):
+        for name, value, least in (("every", every, 0), ("count", count, 2), ("batch", batch, 1)):
             if value < least:
                 raise RecipeError(f"{value} is too small", where=f"eval.{name}", allowed=f"{least} or more")
         self.every, self.count, self.reference, self.split = every, count, reference, split

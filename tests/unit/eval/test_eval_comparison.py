@@ -28,7 +28,7 @@ CHANGES = [
     ("images.rounding", "floor", "yardstick"), ("extractor.name", "clip", "yardstick"),
     ("extractor.sha256", "99", "yardstick"), ("reference.hash", "34", "yardstick"),
     ("reference.split", "val", "yardstick"), ("reference.count", 10000, "yardstick"),
-    ("reference.resize", "bilinear", "yardstick"), ("metrics.kd.subsets", 10, "yardstick"),
+    ("reference.resize", "bilinear", "chance"), ("metrics.kd.subsets", 10, "yardstick"),
     ("labels", "none", "yardstick"), ("model.ema", False, "subject"), ("model.recipe", "4567", "subject"),
     ("model.weights", "ee", "subject"), ("model.step", 400000, "subject"), ("sampler.use", "ddim", "subject"),
     ("sampler.steps", 100, "subject"), ("guidance.scale", 1.0, "subject"), ("dtype", "bf16", "subject"),
