@@ -35,7 +35,7 @@ def run(asked: Request, sweep: str | None = None, out: Path | None = None) -> No
 
 
 def keep(result: Result, out: Path) -> Path:
-    """Write the result; one of another protocol that lies there keeps its numbers under another name."""
+    """Write the result: into one of the same protocol its figures are added, one of another gets another name."""
     place = out if out.suffix else out / FILE
     if place.exists():
         try:
@@ -45,6 +45,10 @@ def keep(result: Result, out: Path) -> Path:
         if compare(old, result).differences:
             n = next(i for i in range(1, 10**6) if not place.with_name(f"{place.stem}-{i}.json").exists())
             os.replace(place, place.with_name(f"{place.stem}-{n}.json"))
+        else:
+            settings = {**old.protocol["metrics"], **result.protocol["metrics"]}
+            result = replace(result, metrics={**old.metrics, **result.metrics},
+                             protocol={**result.protocol, "metrics": settings})  # fmt: skip
     return result.save(place)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,8 @@ from zoo.eval.result import Result, versions
 from zoo.eval.tally import Tally
 from zoo.recipe import Recipe
 from zoo.sampling.api import adjusted, pick_device
-from zoo.sampling.generate import plan
+from zoo.sampling.generate import Plan, plan
+from zoo.sampling.labels import class_counts, trained_labels
 from zoo.sampling.size import Size
 from zoo.train.precision import configure
 from zoo.weights.header import read_header
@@ -139,22 +140,17 @@ def _model(asked: Request) -> Generated:
     return drawn_by(plan(backbone, recipe, seed=asked.seed, size=asked.size), count, asked.precision, model)
 
 
-def drawn_by(planned: Any, count: int, precision: str, model: dict[str, Any]) -> Generated:
+def drawn_by(planned: Plan, count: int, precision: str, model: dict[str, Any]) -> Generated:
     """The images of a plan; `model` says whose they are."""
     recipe: Recipe = planned.recipe
+    labelled = trained_labels(recipe, class_counts(planned.backbone))
     parts = {name: recipe[name] for name in ("sampler", "guidance", "autoencoder")}
-    said = {"model": model, **parts, "labels": "all classes in turn" if trained_on_labels(recipe) else "none",
+    said = {"model": model, **parts, "labels": "all classes in turn" if labelled else "none",
             "seed": planned.seed, "dtype": precision}  # fmt: skip
     identity = {"weights": model["weights"], "recipe": model["recipe"], **parts}
     images = Generated(planned, count, precision, identity, said)
     images.plan.draw(range(0))  # sampler, process and guidance must fit before anything else is done
     return images
-
-
-def trained_on_labels(recipe: Recipe) -> bool:
-    """Whether images are drawn with labels."""
-    data = recipe.get("data", None)
-    return bool(data.get("labels")) if data else True
 
 
 def report(figures: Figures, images: Images, tally: Tally, reference: Reference | None, batch: int) -> Result:
@@ -175,7 +171,7 @@ def report(figures: Figures, images: Images, tally: Tally, reference: Reference 
                   list(notes(tally, reference, images)))  # fmt: skip
 
 
-def notes(tally: Tally, reference: Reference | None, images: Images):
+def notes(tally: Tally, reference: Reference | None, images: Images) -> Iterator[str]:
     """What a reader of the figures should know."""
     for name, count in (("images", len(tally)), ("reference images", reference.said["count"] if reference else None)):
         if count is not None and count <= tally.width:

@@ -170,12 +170,8 @@ def load_array(path: Path) -> np.ndarray:
 
 def file_digest(path: Path) -> str:
     """SHA-256 of a file's bytes."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest() if hasattr(hashlib, "file_digest") else _slowly(file)
-
-
-def _slowly(file: Any) -> str:
     total = hashlib.sha256()
-    while piece := file.read(1 << 20):
-        total.update(piece)
+    with path.open("rb") as file:
+        while piece := file.read(1 << 20):
+            total.update(piece)
     return total.hexdigest()

@@ -88,6 +88,23 @@ def test_a_result_of_another_protocol_is_kept(place):
     assert Result.load(place / "eval.json").protocol["count"] == 20
 
 
+def test_more_figures_of_the_same_protocol_are_added(place):
+    for metrics in ("pr", "fd"):
+        assert main(["a", "--reference", "b", "--metrics", metrics, *COMMON]) == 0
+    result = Result.load(place / "eval.json")
+    assert set(result.metrics) == {"FD-colours", "precision-colours", "recall-colours"}
+    assert set(result.protocol["metrics"]) == {"fd", "pr"} and not (place / "eval-1.json").exists()
+
+
+def test_processes_of_torchrun_know_their_shares(place, monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    for rank in ("1", "0"):
+        assert not (place / "eval.json").exists()
+        monkeypatch.setenv("RANK", rank)
+        assert main(["a", "--reference", "b", "--batch", "4", *COMMON]) == 0
+    assert Result.load(place / "eval.json").protocol["count"] == 30
+
+
 def test_comparing_says_why_and_sets_the_exit_code(place, capsys):
     for name, more in (("one", []), ("two", ["-n", "20"]), ("three", ["extractor.power=2"])):
         assert main(["a", "--reference", "b", "--out", f"{name}.json", *more, *COMMON]) == 0
@@ -108,7 +125,8 @@ def test_shards_are_merged_by_the_last(place, capsys):
         assert not (place / "eval.json").exists()
         assert main(["a", "--reference", "b", "--batch", "4", "--shard", f"{i}/3", *COMMON]) == 0
     assert "whichever ends last" in capsys.readouterr().out
-    assert Result.load(place / "eval.json").metrics == pytest.approx(Result.load(place / "whole.json").metrics, rel=1e-9)
+    whole = Result.load(place / "whole.json").metrics
+    assert Result.load(place / "eval.json").metrics == pytest.approx(whole, rel=1e-9)
 
 
 def test_statistics_are_built_and_used(place, capsys):

@@ -37,7 +37,8 @@ class Waves(nn.Module):
     def forward(self, pixels, streams):
         x = pixels.double().flatten(1) / 255
         rows = torch.stack([(row[:, None] * self.weight[: len(row)]).sum(0) for row in x])
-        return {"features": rows, "spatial": pixels[:, 0, ::2, ::2].flatten(1).double() / 255, "logits": rows[:, :5] / 9}
+        spatial = pixels[:, 0, ::2, ::2].flatten(1).double() / 255
+        return {"features": rows, "spatial": spatial, "logits": rows[:, :5] / 9}
 '''
 RECIPE = """
 version: 1

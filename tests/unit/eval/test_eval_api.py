@@ -62,7 +62,8 @@ def test_the_batch_changes_nothing(measured):
     assert one.metrics == pytest.approx(other.metrics, rel=1e-9)
 
 
-@pytest.mark.parametrize("change", [{"seed": 1}, {"overrides": ["guidance.scale=3"]}, {"overrides": ["sampler.steps=5"]}])
+@pytest.mark.parametrize("change", [{"seed": 1}, {"overrides": ["guidance.scale=3"]},
+                                    {"overrides": ["sampler.steps=5"]}])  # fmt: skip
 def test_settings_and_seeds_change_the_figures(measured, change):
     assert measured(**change).metrics != measured().metrics
 
@@ -81,7 +82,7 @@ def test_another_split_is_another_reference(measured):
 
 def test_a_reference_is_built_once_and_loads_again(measured, recipe, waves, tmp_path):
     (tmp_path / "tiny.yaml").write_text(recipe.to_yaml())
-    made = build_reference(tmp_path / "tiny.yaml", extractor=waves, metrics=ALL, out=tmp_path / "tiny.npz", device="cpu")
+    made = build_reference(tmp_path / "tiny.yaml", extractor=waves, metrics=ALL, out=tmp_path / "tiny.npz")
     expected = measured(metrics=ALL)
     for reference in (made, tmp_path / "tiny.npz", tmp_path / "tiny.yaml"):
         found = measured(metrics=ALL, reference=reference)
@@ -106,7 +107,7 @@ def test_statistics_of_another_extractor_or_for_other_metrics_are_refused(measur
         measured(pictures, reference=tmp_path / "a.npz", extractor={"use": waves, "seed": 1})
 
 
-def published(path, lens, pixels=None) -> None:
+def published(path, pixels=None) -> None:
     """Statistics as they are published: mu and sigma, ADM's with a map and images as well."""
     rows = np.random.default_rng(0).normal(size=(90, 16))
     arrays = {"mu": rows.mean(0), "sigma": np.cov(rows, rowvar=False)}
@@ -116,7 +117,7 @@ def published(path, lens, pixels=None) -> None:
 
 
 def test_published_statistics_load_for_inception_alone(waves, tmp_path):
-    published(tmp_path / "fid_stats.npz", waves)
+    published(tmp_path / "fid_stats.npz")
     lens = Lens(waves, torch.device("cpu"))
     with pytest.raises(DataError, match="published ones are Inception's"):
         load_reference(tmp_path / "fid_stats.npz", lens, Needs(frozenset({"features"})))
@@ -131,8 +132,9 @@ def test_adm_batches_give_moments_as_published_and_rows_from_their_images(waves,
     lens = Lens(waves, torch.device("cpu"))
     lens.standard = True
     pixels = np.random.default_rng(0).integers(0, 256, (9, 8, 8, 3), np.uint8)
-    published(tmp_path / "adm.npz", lens, pixels)
-    found = load_reference(tmp_path / "adm.npz", lens, Needs(frozenset({"features", "spatial"}), frozenset({"features"})))
+    published(tmp_path / "adm.npz", pixels)
+    needs = Needs(frozenset({"features", "spatial"}), frozenset({"features"}))
+    found = load_reference(tmp_path / "adm.npz", lens, needs)
     np.testing.assert_array_equal(found.tally.gaussian("spatial").cov, np.eye(16))
     np.testing.assert_allclose(found.tally.rows("features"), lens(pixels, ["features"])["features"])
 

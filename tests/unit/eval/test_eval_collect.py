@@ -136,7 +136,7 @@ def test_a_wish_to_stop_ends_the_pass_between_chunks(lens):
 
 @pytest.mark.parametrize(("share", "batch"), [((2, 2), 4), ((-1, 2), 4), ((0, 1), 0)])
 def test_impossible_shares_and_batches_are_refused(share, batch, lens):
-    with pytest.raises(ZooError, match="share|batch"):
+    with pytest.raises(ZooError, match=r"share|batch"):
         statistics(Drawn(), lens, NEEDS, batch=batch, share=share)
 
 

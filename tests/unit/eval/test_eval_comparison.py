@@ -32,7 +32,8 @@ CHANGES = [
     ("labels", "none", "yardstick"), ("model.ema", False, "subject"), ("model.recipe", "4567", "subject"),
     ("model.weights", "ee", "subject"), ("model.step", 400000, "subject"), ("sampler.use", "ddim", "subject"),
     ("sampler.steps", 100, "subject"), ("guidance.scale", 1.0, "subject"), ("dtype", "bf16", "subject"),
-    ("seed", 1, "chance"), ("batch", 128, "chance"), ("device", "cpu", "chance"), ("versions.torch", "2.10.0", "chance"),
+    ("seed", 1, "chance"), ("batch", 128, "chance"), ("device", "cpu", "chance"),
+    ("versions.torch", "2.10.0", "chance"),
 ]  # fmt: skip
 
 

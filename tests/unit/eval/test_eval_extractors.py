@@ -116,7 +116,7 @@ def test_a_weights_file_with_code_in_it_is_refused(tmp_path, monkeypatch):
 @pytest.mark.parametrize("name", ["inception", "clip", "dinov2"])
 def test_without_a_network_the_way_out_is_named(name):
     pytest.importorskip("torch_fidelity")
-    with pytest.raises(DataError, match="cannot fetch.*efficientnet_lite0"):
+    with pytest.raises(DataError, match=r"cannot fetch.*efficientnet_lite0"):
         Lens(name, CPU)
 
 

@@ -21,8 +21,8 @@ def test_it_equals_torch_fidelity_on_the_same_features(count, width):
 
     fid = pytest.importorskip("torch_fidelity.metric_fid")
     ours, theirs = features(0, count, width), features(1, count + 7, width)
-    expected = fid.fid_statistics_to_metric(*(fid.fid_features_to_statistics(torch.from_numpy(x)) for x in (ours, theirs)),
-                                            verbose=False)[fid.KEY_METRIC_FID]  # fmt: skip
+    one, other = (fid.fid_features_to_statistics(torch.from_numpy(x)) for x in (ours, theirs))
+    expected = fid.fid_statistics_to_metric(one, other, verbose=False)[fid.KEY_METRIC_FID]
     assert frechet(Moments.of(ours).gaussian, Moments.of(theirs).gaussian) == pytest.approx(expected, rel=1e-6)
 
 

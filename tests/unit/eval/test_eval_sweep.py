@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from itertools import pairwise
 from xml.etree import ElementTree
 
 import pytest
@@ -63,7 +64,7 @@ def test_a_setting_that_does_not_fit_is_named_before_anything_is_drawn(model, wa
 def test_ticks_are_round_few_and_inside(low, high):
     found = ticks(low, high)
     assert 2 <= len(found) <= 8 and all(low - 1e-9 <= t <= high + 1e-9 for t in found)
-    steps = {round((b - a) / (high - low), 6) for a, b in zip(found, found[1:])}
+    steps = {round((b - a) / (high - low), 6) for a, b in pairwise(found)}
     assert len(steps) == 1
 
 
