@@ -59,7 +59,8 @@ def _entries(path: Path) -> dict[str, Any]:
     with path.open("rb") as file:
         first, total = file.read(8), path.stat().st_size
         size = int.from_bytes(first, "little")
-        if path.suffix in PICKLES or first.startswith(PICKLE_MAGIC):
+        # an honest header's size may look like a pickle's first bytes, but a pickle's never like an honest size
+        if path.suffix in PICKLES or (first.startswith(PICKLE_MAGIC) and size > LARGEST_HEADER):
             raise CheckpointError("this is a pickle, which can run code when it is read; it was not opened",
                                   where=where, fix="zoo-convert turns published checkpoints into safetensors")
         if len(first) < 8:

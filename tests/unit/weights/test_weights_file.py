@@ -194,6 +194,17 @@ def test_a_pickle_is_refused_and_runs_nothing(tmp_path, suffix, zipped):
     assert not canary.exists()
 
 
+@pytest.mark.parametrize("size", [0x0280, 0x0480])
+def test_a_header_as_long_as_the_first_bytes_of_a_pickle_is_none(tmp_path, size):
+    path = tmp_path / "a.safetensors"
+    for padding in range(size):
+        save_weights(path, {"w": torch.zeros(1)}, "r" * padding, {})
+        if int.from_bytes(path.read_bytes()[:8], "little") == size:
+            break
+    assert path.read_bytes()[:2] in (b"\x80\x02", b"\x80\x04")
+    assert len(read_weights(path).recipe_yaml) == padding
+
+
 def test_another_programs_safetensors_is_refused_by_name(tmp_path):
     from safetensors.torch import save_file
 
