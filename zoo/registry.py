@@ -39,7 +39,9 @@ SHELVES = {
     "train": "train/settings.py",
     "optimizer": "train/optimizer",
     "logger": "loggers",
-    "metric": "evaluate/metric",
+    "eval": "eval/settings.py",
+    "metric": "eval/metric",
+    "extractor": "eval/extractor",
 }
 """Where each kind of part lives in this package: a folder with a file a part, or a single file."""
 

@@ -7,8 +7,8 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-BESIDE_THE_POINT = ("title", "about", "cite", "published", "ablate", "provenance", "plugins")
-"""Sections that change no result; plug-ins count through the parts that are used."""
+BESIDE_THE_POINT = ("title", "about", "cite", "published", "ablate", "provenance", "plugins", "eval")
+"""Sections that change no result; plug-ins count through the parts that are used, `eval` only looks on."""
 
 
 def canonical(tree: dict[str, Any]) -> str:

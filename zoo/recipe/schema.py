@@ -38,6 +38,7 @@ class Sections:
     autoencoder: Make[Autoencoder] = "identity"  # between images and what the backbone sees
     data: Make[Dataset] | None = None  # the images
     train: Make[Train] = "default"  # steps, batch, optimizer
+    eval: Make[Eval] | None = None  # figures of samples while training; null: none
     ablate: dict[str, dict[str, Any]] = field(default_factory=dict)  # name -> patches of dotted keys
 
 

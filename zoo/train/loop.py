@@ -12,6 +12,7 @@ from zoo.builder import section
 from zoo.errors import DataError
 from zoo.recipe import Recipe
 from zoo.sampling.api import pick_device
+from zoo.train.evaluation import Evaluation
 from zoo.train.feed import Feed
 from zoo.train.guard import Guard, diagnose
 from zoo.train.page import write_page
@@ -79,6 +80,7 @@ def learn(state: State, run: Run, feed: Feed, screen: Progress, stop: Stop) -> N
     update = Update(objective, settings, guard)
     validate = Validation(objective, partial(feed.held_out, state.micro), settings.seed)
     preview = Preview(run.recipe, settings, state, run.samples, screen.say)
+    evaluate = Evaluation(run.recipe, settings, state, run.folder / "eval", screen.say)
     explain = partial(replay, state, objective, feed, settings)
     if settings.compile:
         compile_blocks(state.backbone)
@@ -92,6 +94,8 @@ def learn(state: State, run: Run, feed: Feed, screen: Progress, stop: Stop) -> N
             record = {**state.meter.read(), "lr": state.optimizer.param_groups[0]["lr"], **screen.measure(state)}
         if due(settings.val_every):
             record |= validate(state, not last and stop)
+        if looked_closely := evaluate.due(state, start, last):
+            record |= evaluate(state, not last and stop)
         if record:
             run.log(state.step, record)
             screen.show(state, record)
@@ -100,7 +104,7 @@ def learn(state: State, run: Run, feed: Feed, screen: Progress, stop: Stop) -> N
         if due(settings.save_every) or ((last or asked) and state.step > start):
             guard.check(explain)
             run.save(state, screen.say)
-        looked = any(map(due, (settings.val_every, settings.preview_every, settings.save_every)))
+        looked = looked_closely or any(map(due, (settings.val_every, settings.preview_every, settings.save_every)))
         if looked or asked:
             write_page(run.folder, run.recipe, run.history)
         if last or asked:
