@@ -54,6 +54,7 @@ class Plan:
         y = labels_for(self.backbone, self.recipe, indices, labels)
         self.sampler.check(self.process, self.guidance)
         self.denoiser(y)  # guidance refuses what it cannot guide
+        self.autoencoder.load(self.device)
         return self.batches(indices, y, batch, on_step)
 
     def batches(self, indices: Sequence[int], y: Labels | None, batch: int, on_step: OnStep | None):
@@ -111,8 +112,6 @@ def plan(backbone: nn.Module, recipe: Recipe, *, seed: int = 0, size: Size | Non
     if autoencoder.factor == 1 and shape[-3] not in (1, 3):
         raise ShapeError(f"the model makes {shape[-3]} channels, an image has 1 or 3", where="autoencoder",
                          fix="these are latents: name the autoencoder that decodes them")
-    if isinstance(autoencoder, nn.Module):
-        autoencoder.to(device).eval()
     sampler, guidance = section(recipe, "sampler")(), section(recipe, "guidance")()
     return Plan(backbone.to(device), recipe, build_process(recipe), sampler, guidance, autoencoder, shape, seed, device)
 
