@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-BESIDE_THE_POINT = ("title", "about", "cite", "published", "ablate", "provenance", "plugins")
+BESIDE_THE_POINT = ("title", "about", "cite", "published", "presets", "ablate", "provenance", "plugins")
 """Sections that change no result; plug-ins count through the parts that are used."""
 
 

@@ -19,8 +19,9 @@ def folder(tmp_path_factory):
     """A tiny autoencoder, factor 2, with random weights, as a folder."""
     torch.manual_seed(0)
     made = diffusers.AutoencoderKL(
-        block_out_channels=(8, 16), down_block_types=("DownEncoderBlock2D",) * 2, up_block_types=("UpDecoderBlock2D",) * 2,
-        layers_per_block=1, latent_channels=4, norm_num_groups=4, sample_size=16, scaling_factor=0.25,
+        block_out_channels=(8, 16), down_block_types=("DownEncoderBlock2D",) * 2, scaling_factor=0.25,
+        up_block_types=("UpDecoderBlock2D",) * 2, layers_per_block=1, latent_channels=4, norm_num_groups=4,
+        sample_size=16,
     )  # fmt: skip
     path = tmp_path_factory.mktemp("vae")
     made.save_pretrained(path)

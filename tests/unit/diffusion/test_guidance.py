@@ -114,7 +114,6 @@ def test_guiding_predictions_is_guiding_noise():
     lambda: ClassifierFree(channels=0),
     lambda: Upsample(factor=1),
     lambda: guided(2.0, channels=5),
-    lambda: Denoiser(None, Flow(), Y, Upsample())(X, 1.0),
 ])  # fmt: skip
 def test_what_cannot_work_is_refused_before_the_network_runs(make):
     with pytest.raises(ZooError):
@@ -137,6 +136,14 @@ def test_upsample_takes_the_coarse_part_from_the_small_image(process, factor, si
     enlarged = (eps - fine).reshape(2, 3, size[0] // factor, factor, size[1] // factor, factor)
     assert (enlarged - enlarged[:, :, :, :1, :, :1]).abs().max() < 1e-9
     assert torch.allclose(denoiser.eps(x, 0.69), plain.eps(x, 0.69))
+
+
+@pytest.mark.parametrize("process", [Flow(), Flow(path="gvp"), VPSDE(predict="x0")], ids=lambda p: type(p).__name__)
+def test_upsample_acts_on_pure_noise_as_just_before(process):
+    x = torch.randn(1, 3, 4, 6, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    denoiser = Denoiser(gaussian(process, mean=0.4), process, guidance=Upsample(base="none"))
+    at, before = denoiser(x, 1.0), denoiser(x, 1 - 1e-7)
+    assert torch.isfinite(at).all() and torch.allclose(at, before, atol=1e-5)
 
 
 def test_a_small_image_of_noise_is_noise():

@@ -17,9 +17,10 @@ from zoo.builder import section
 from zoo.errors import BackendError, ZooError
 from zoo.loggers.csv import Csv
 from zoo.loggers.jsonl import JsonLines, read_records
+from zoo.sampling.progress import duration
 from zoo.train.curve import draw_curve, smooth, ticks
 from zoo.train.feed import Feed
-from zoo.train.progress import Progress, duration, sparkline
+from zoo.train.progress import Progress, sparkline
 from zoo.train.state import State
 from zoo.train.step import Objective
 from zoo.train.validate import Validation, constant_loss
