@@ -6,13 +6,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
+from typing import Any, NamedTuple
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from zoo.errors import ShapeError, ZooError
 from zoo.recipe import Recipe
 from zoo.sampling.api import adjusted, pick_device, pick_precision
-from zoo.sampling.generate import plan
+from zoo.sampling.generate import Plan, plan
 from zoo.sampling.labels import class_names, in_turn, labels_for, parse_classes
 from zoo.sampling.picture import grid, save_picture
 from zoo.sampling.progress import Progress
@@ -47,11 +48,43 @@ class Request:
     shard: Shard = field(default_factory=Shard)
 
 
+class Job(NamedTuple):
+    """A request that has been checked against the weights."""
+
+    planned: Plan
+    record: dict[str, Any]
+    labels: dict[str, Tensor]
+    grids: dict[str, Sequence[int]]
+
+
 def fill(asked: Request) -> str:
     """Draw what is missing of this process's share; whoever completes the samples draws their pictures.
 
     Raises: ZooError, CheckpointError, RecipeError, ShapeError before anything is written.
     """
+    job, into = prepare(asked), target(asked.out)
+    into.check(job.record)
+    missing = into.missing(asked.images, job.planned.size)
+    blocks = asked.shard.blocks(asked.images, asked.batch, missing)
+    todo = [i for block in blocks for i in block]
+    labels = {name: values[todo] for name, values in job.labels.items()}
+    alone = asked.shard.count == 1
+    total, before = (asked.images, asked.images - max(len(missing), len(todo))) if alone else (len(todo), 0)
+    with Progress(total, before) as progress:
+        images = job.planned.draw(todo, labels or None, asked.batch, progress.step)
+        into.open(job.record)
+        for block in blocks:
+            into.save(list(islice(images, len(block))))
+            progress.drawn(len(block))
+    if left := 0 if alone else len(into.missing(asked.images, job.planned.size)):
+        return f"{len(todo)} images of shard {asked.shard} in {asked.out}; {left} of others are not there yet"
+    finish(asked, job, into)
+    shown = f"{into.picture('grid').name} shows {min(asked.images, SHOWN)}"
+    return f"{asked.images} images in {asked.out}, {len({*todo} & {*missing})} new; {shown}"
+
+
+def prepare(asked: Request) -> Job:
+    """Load the weights and find every mistake that can be found before the first image."""
     if asked.images < 1:
         raise ZooError(f"-n {asked.images}", fix="ask for at least 1 image")
     size = parse_size(asked.size) if asked.size else None
@@ -66,55 +99,27 @@ def fill(asked: Request) -> str:
                          fix="draw them in Python with zoo.sample: (frames, height, width, channels) each")
     wanted = record(path, backbone.recipe, recipe, images=asked.images, seed=asked.seed, size=planned.size,
                     classes=classes, precision=precision)  # fmt: skip
-    into = target(asked.out)
-    into.check(wanted)
-    missing = into.missing(asked.images, planned.size)
-    blocks = asked.shard.blocks(asked.images, asked.batch, missing)
-    todo = [i for block in blocks for i in block]
-    labels = in_turn(classes, todo) if classes else None
-    with Progress(*_share(asked, len(missing), len(todo))) as progress:
-        images = planned.draw(todo, labels, asked.batch, progress.step)
-        into.open(wanted)
-        for block in blocks:
-            into.save(list(islice(images, len(block))))
-            progress.drawn(len(block))
-    left = len(into.missing(asked.images, planned.size)) if asked.shard.count > 1 else 0
-    if left:
-        return f"{len(todo)} images of shard {asked.shard} in {asked.out}; {left} of others are not there yet"
-    return _finish(asked, into, _labels(backbone, recipe, asked, classes), recipe, len(set(todo) & set(missing)))
+    every = range(asked.images)
+    labels = labels_for(backbone, recipe, every, in_turn(classes, every) if classes else None) or {}
+    return Job(planned, wanted, labels, {"grid": every, **(by_class(labels, recipe) if asked.class_grids else {})})
 
 
-def _share(asked: Request, missing: int, todo: int) -> tuple[int, int]:
-    """(images of the bar, how many of them were there before)."""
-    return (todo, 0) if asked.shard.count > 1 else (asked.images, asked.images - max(missing, todo))
+def finish(asked: Request, job: Job, into: Target) -> None:
+    """What is drawn from all images together."""
+    into.finish(asked.images, job.labels)
+    for name, members in job.grids.items():
+        save_picture(grid(into.read(members[:SHOWN])), into.picture(name))
 
 
-def _labels(backbone: nn.Module, recipe: Recipe, asked: Request, classes: Mapping | None) -> dict[str, Tensor]:
-    """What each image of the whole was asked to show."""
-    given = in_turn(classes, range(asked.images)) if classes else None
-    return labels_for(backbone, recipe, range(asked.images), given) or {}
-
-
-def _finish(asked: Request, into: Target, labels: dict[str, Tensor], recipe: Recipe, new: int) -> str:
-    into.finish(asked.images, labels)
-    shown = range(min(asked.images, SHOWN))
-    save_picture(grid(into.read(shown)), into.picture("grid"))
-    if asked.class_grids:
-        for name, members in by_class(labels, recipe).items():
-            save_picture(grid(into.read(members[:SHOWN])), into.picture(f"grid-{name}"))
-    where = into.picture("grid").name
-    return f"{asked.images} images in {asked.out}, {new} new; {where} shows {len(shown)}"
-
-
-def by_class(labels: Mapping[str, Tensor], recipe: Recipe) -> dict[str, list[int]]:
-    """The images of each class, or of each combination of classes, under a name for a file."""
+def by_class(labels: Mapping[str, Tensor], recipe: Recipe) -> dict[str, Sequence[int]]:
+    """The images of each class, or of each combination of classes, under a name for a picture."""
     if not labels:
         raise ZooError("this model has no classes", where="--class-grids", fix="leave it out: grid.png shows all")
     names = {label: class_names(recipe, label) for label in labels}
     found: dict[str, list[int]] = {}
     for i, row in enumerate(zip(*(values.tolist() for values in labels.values()))):
         called = [names[label][k] if k < len(names[label]) else f"{label}{k}" for label, k in zip(labels, row)]
-        found.setdefault("-".join(_plain(name) for name in called), []).append(i)
+        found.setdefault("-".join(["grid", *map(_plain, called)]), []).append(i)
     return found
 
 

@@ -12,6 +12,8 @@ from rich.console import Console
 
 import zoo
 from zoo.cli.sample import main
+from zoo.errors import ZooError
+from zoo.sampling.fill import by_class
 from zoo.sampling.progress import Progress
 
 
@@ -124,6 +126,11 @@ def test_each_class_gets_a_grid(run, tmp_path):
     assert grids == {"grid-label1.png": (18, 18), "grid-label3.png": (18, 18)}
     first = np.asarray(Image.open(tmp_path / "out/grid-label3.png"))[:8, :8]
     assert np.array_equal(first, pictures(tmp_path / "out")["000001.png"])
+
+
+def test_classes_that_there_are_not_have_no_grids(recipe):
+    with pytest.raises(ZooError, match="no classes"):
+        by_class({}, recipe)
 
 
 def test_precision_is_part_of_the_record_and_changes_little(run, tmp_path):

@@ -36,7 +36,7 @@ class Upsample:
 
     factor: int = 2  # m: the network was trained at 1/m of this height and width
     weight: float = 1.0  # theta
-    early: float = 0.3  # eta: acts on this first part of the time
+    early: float = 0.3  # eta: acts on this first part of the time, of a discrete chain; 0.5 with vp_sde
     base: Make[Guidance] = "cfg"  # guidance of both sizes
     published: bool = False  # times and SNR on DiM's grid of 1000 steps, off by up to two steps; False: exact
 
