@@ -11,7 +11,7 @@ import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -53,7 +53,7 @@ class Case:
     cost: int = 1
 
 
-def dpm(order: int, **fields: Any) -> Case:
+def dpm(order: Literal[1, 2, 3], **fields: Any) -> Case:
     """DPM-Solver of one order on equal steps of log-SNR."""
     single = fields.get("method") == "singlestep"
 

@@ -111,7 +111,7 @@ def finish(asked: Request, job: Job, into: Target) -> None:
         save_picture(grid(into.read(members[:SHOWN])), into.picture(name))
 
 
-def by_class(labels: Mapping[str, Tensor], recipe: Recipe) -> dict[str, Sequence[int]]:
+def by_class(labels: Mapping[str, Tensor], recipe: Recipe) -> Mapping[str, Sequence[int]]:
     """The images of each class, or of each combination of classes, under a name for a picture."""
     if not labels:
         raise ZooError("this model has no classes", where="--class-grids", fix="leave it out: grid.png shows all")

@@ -105,8 +105,8 @@ class Npz:
         return self.path.with_name(f"{self.path.stem}-{name}.png")
 
     def _parts(self) -> list[Part]:
-        names = sorted(self.parts.glob("[0-9]*-[0-9]*.npy"))
-        return [Part(*map(int, path.stem.split("-")), path) for path in names]
+        names = [(path, path.stem.partition("-")) for path in sorted(self.parts.glob("[0-9]*-[0-9]*.npy"))]
+        return [Part(int(start), int(stop), path) for path, (start, _, stop) in names]
 
     def _write(self, path: Path, images: int, labels: Mapping[str, Tensor]) -> None:
         text = self.record.read_text(encoding="utf-8")
@@ -116,7 +116,7 @@ class Npz:
                     if i == 0:
                         header = {"descr": "|u1", "fortran_order": False, "shape": (images, *pixels.shape[1:])}
                         np.lib.format.write_array_header_1_0(file, header)
-                    file.write(np.ascontiguousarray(pixels))
+                    file.write(pixels.tobytes())
             if labels:
                 table = np.stack([np.asarray(values, np.int64) for values in labels.values()], 1)
                 _add(archive, "labels", table[:, 0] if len(labels) == 1 else table)
