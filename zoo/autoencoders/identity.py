@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
 from zoo.registry import register
@@ -16,6 +17,9 @@ class Identity:
     def channels(self, channels: int) -> int:
         """Channels of the latents of images with `channels`."""
         return channels
+
+    def load(self, device: torch.device) -> None:
+        """Nothing is needed."""
 
     def encode(self, images: Tensor) -> Tensor:
         """(B,C,H,W) -> the same."""

@@ -1,29 +1,30 @@
-"""Fill a folder with samples: singles, a grid and the record of how they were made."""
+"""Draw samples into a folder or an npz file: what is missing there, then pictures of them all."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
+from typing import Any, NamedTuple
 
-import numpy as np
-from PIL import Image
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from torch import Tensor
 
 from zoo.errors import ShapeError, ZooError
-from zoo.sampling.api import adjusted, pick_device
-from zoo.sampling.generate import plan
-from zoo.sampling.labels import in_turn, parse_classes
-from zoo.sampling.picture import grid, save_picture, save_singles, single
-from zoo.sampling.record import check_folder, missing, open_folder, record
+from zoo.recipe import Recipe
+from zoo.sampling.api import adjusted, pick_device, pick_precision
+from zoo.sampling.generate import Plan, plan
+from zoo.sampling.labels import class_names, in_turn, labels_for, parse_classes
+from zoo.sampling.picture import grid, save_picture
+from zoo.sampling.progress import Progress
+from zoo.sampling.record import record
 from zoo.sampling.size import parse_size
+from zoo.sampling.target import Target, target
+from zoo.sampling.work import Shard, rank_device
 from zoo.weights.load import from_pretrained, locate
 
 SHOWN = 256
-"""Images in grid.png at most."""
+"""Images in a grid at most."""
 
 
 @dataclass(frozen=True)
@@ -36,66 +37,91 @@ class Request:
     seed: int = 0
     size: str | None = None
     classes: Sequence[str] | None = None
+    class_grids: bool = False
+    preset: str | None = None
+    settings: Sequence[str] = ()
     batch: int = 64
     device: str = "auto"
+    precision: str = "auto"
     ema: bool = True
-    settings: Sequence[str] = ()
     allow_plugins: bool = False
+    shard: Shard = field(default_factory=Shard)
 
 
-def fill(asked: Request) -> None:
-    """Draw what is missing in the folder, then its grid.
+class Job(NamedTuple):
+    """A request that has been checked against the weights."""
+
+    planned: Plan
+    record: dict[str, Any]
+    labels: dict[str, Tensor]
+    grids: dict[str, Sequence[int]]
+
+
+def fill(asked: Request) -> str:
+    """Draw what is missing of this process's share; whoever completes the samples draws their pictures.
 
     Raises: ZooError, CheckpointError, RecipeError, ShapeError before anything is written.
     """
+    job, into = prepare(asked), target(asked.out)
+    into.check(job.record)
+    missing = into.missing(asked.images, job.planned.size)
+    blocks = asked.shard.blocks(asked.images, asked.batch, missing)
+    todo = [i for block in blocks for i in block]
+    labels = {name: values[todo] for name, values in job.labels.items()}
+    alone = asked.shard.count == 1
+    total, before = (asked.images, asked.images - max(len(missing), len(todo))) if alone else (len(todo), 0)
+    with Progress(total, before) as progress:
+        images = job.planned.draw(todo, labels or None, asked.batch, progress.step)
+        into.open(job.record)
+        for block in blocks:
+            into.save(list(islice(images, len(block))))
+            progress.drawn(len(block))
+    if left := 0 if alone else len(into.missing(asked.images, job.planned.size)):
+        return f"{len(todo)} images of shard {asked.shard} in {asked.out}; {left} of others are not there yet"
+    finish(asked, job, into)
+    shown = f"{into.picture('grid').name} shows {min(asked.images, SHOWN)}"
+    return f"{asked.images} images in {asked.out}, {len({*todo} & {*missing})} new; {shown}"
+
+
+def prepare(asked: Request) -> Job:
+    """Load the weights and find every mistake that can be found before the first image."""
     if asked.images < 1:
         raise ZooError(f"-n {asked.images}", fix="ask for at least 1 image")
     size = parse_size(asked.size) if asked.size else None
-    path = locate(asked.source, asked.ema)
-    backbone = from_pretrained(path, device=pick_device(asked.device), allow_plugins=asked.allow_plugins)
-    recipe = adjusted(backbone.recipe, asked.settings)
+    path, device = locate(asked.source, asked.ema), pick_device(rank_device(asked.device))
+    backbone = from_pretrained(path, device=device, allow_plugins=asked.allow_plugins)
+    recipe = adjusted(backbone.recipe, asked.settings, asked.preset)
     classes = None if asked.classes is None else parse_classes(asked.classes, backbone, recipe)
-    planned = plan(backbone, recipe, seed=asked.seed, size=size)
+    precision = pick_precision(asked.precision, device, recipe)
+    planned = plan(backbone, recipe, seed=asked.seed, size=size, precision=precision)
     if len(planned.shape) > 3:
         raise ShapeError(f"this model makes videos of {planned.shape[0]} frames", where=str(path),
                          fix="draw them in Python with zoo.sample: (frames, height, width, channels) each")
     wanted = record(path, backbone.recipe, recipe, images=asked.images, seed=asked.seed, size=planned.size,
-                    classes=classes)  # fmt: skip
-    check_folder(asked.out, wanted)
-    todo = missing(asked.out, asked.images, planned.size)
-    with progress(asked.images, asked.images - len(todo)) as (heard, drawn):
-        labels = None if classes is None else in_turn(classes, todo)
-        images = planned.draw(todo, labels, asked.batch, heard)
-        open_folder(asked.out, wanted)
-        for image in images:
-            save_singles([image], asked.out)
-            drawn()
-    shown = [read(single(asked.out, i)) for i in range(min(asked.images, SHOWN))]
-    save_picture(grid(shown), asked.out / "grid.png")
-    print(f"{asked.images} images in {asked.out}, {len(todo)} new; grid.png shows {len(shown)}")
+                    classes=classes, precision=precision)  # fmt: skip
+    every = range(asked.images)
+    labels = labels_for(backbone, recipe, every, in_turn(classes, every) if classes else None) or {}
+    return Job(planned, wanted, labels, {"grid": every, **(by_class(labels, recipe) if asked.class_grids else {})})
 
 
-def read(path: Path) -> np.ndarray:
-    """A saved picture as (H,W,C) uint8."""
-    with Image.open(path) as picture:
-        pixels = np.asarray(picture)
-    return pixels if pixels.ndim == 3 else pixels[..., None]
+def finish(asked: Request, job: Job, into: Target) -> None:
+    """What is drawn from all images together."""
+    into.finish(asked.images, job.labels)
+    for name, members in job.grids.items():
+        save_picture(grid(into.read(members[:SHOWN])), into.picture(name))
 
 
-@contextmanager
-def progress(total: int, done: int) -> Iterator[tuple[Callable, Callable]]:
-    """A bar over images, silent in a pipe: (what hears a sampler's step, what hears of a drawn image)."""
-    console = Console(stderr=True)
-    columns = (TextColumn("sampling"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
-        task = bar.add_task("", total=total, completed=done)
+def by_class(labels: Mapping[str, Tensor], recipe: Recipe) -> Mapping[str, Sequence[int]]:
+    """The images of each class, or of each combination of classes, under a name for a picture."""
+    if not labels:
+        raise ZooError("this model has no classes", where="--class-grids", fix="leave it out: grid.png shows all")
+    names = {label: class_names(recipe, label) for label in labels}
+    found: dict[str, list[int]] = {}
+    for i, row in enumerate(zip(*(values.tolist() for values in labels.values()))):
+        called = [names[label][k] if k < len(names[label]) else f"{label}{k}" for label, k in zip(labels, row)]
+        found.setdefault("-".join(["grid", *map(_plain, called)]), []).append(i)
+    return found
 
-        def heard(i: int, n: int, x: Tensor) -> None:
-            bar.update(task, completed=done + len(x) * (i + 1) / (n + 1))
 
-        def drawn() -> None:
-            nonlocal done
-            done += 1
-            bar.update(task, completed=max(done, bar.tasks[0].completed))
-
-        yield heard, drawn
+def _plain(name: str) -> str:
+    return "".join(c if c.isalnum() else "_" for c in name)

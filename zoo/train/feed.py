@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import torch
-from torch import nn
 
 from zoo.builder import section
 from zoo.data.loader import Batch, batches, val_batches
@@ -26,8 +25,6 @@ class Feed:
                               fix="add for instance data.use=emoji, or data={use: folder, path: pictures}")
         self.settings, self.device, self.shape = settings, device, tuple(recipe["shape"])
         self.autoencoder = section(recipe, "autoencoder")()
-        if isinstance(self.autoencoder, nn.Module):
-            self.autoencoder.to(device).eval()
         size = tuple(side * self.autoencoder.factor for side in self.shape[-2:])
         self.datasets = tuple(section(recipe, "data")(size, split) for split in ("train", "val"))
 

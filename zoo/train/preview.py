@@ -14,7 +14,6 @@ from zoo.errors import ZooError
 from zoo.recipe import Recipe
 from zoo.sampling.generate import Plan, plan
 from zoo.sampling.picture import grid, save_picture, strip
-from zoo.train.precision import autocast
 from zoo.train.settings import Train
 from zoo.train.state import State
 
@@ -29,7 +28,7 @@ class Preview:
 
     def __init__(self, recipe: Recipe, settings: Train, state: State, folder: Path, say: Callable[[str], None]):
         self.folder, self.say, self.settings = folder, say, settings
-        drawing = plan(state.backbone, recipe, seed=settings.seed)
+        drawing = plan(state.backbone, recipe, seed=settings.seed, precision=settings.precision)
         self.plan = replace(drawing, sampler=_sampler(settings, drawing))
         if settings.preview_every:
             self.plan.sampler.check(self.plan.process, self.plan.guidance)
@@ -39,7 +38,7 @@ class Preview:
         images, path = [], self.folder / f"step-{state.step:08d}.png"
         averaged = state.emas[0].applied() if state.emas else nullcontext()
         try:
-            with averaged, autocast(self.plan.device, self.settings.precision):
+            with averaged:
                 for _, image in self.plan.draw(range(self.settings.preview_count), batch=max(state.micro, 1)):
                     if stop:
                         return None

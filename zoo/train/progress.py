@@ -11,6 +11,7 @@ from rich.live import Live
 from rich.text import Text
 
 from zoo.loggers.protocol import Record
+from zoo.sampling.progress import duration
 from zoo.train.settings import Train
 from zoo.train.state import State
 
@@ -95,15 +96,3 @@ def sparkline(values: list[float]) -> str:
         return ""
     low, span = min(logs), max(logs) - min(logs)
     return "".join(BARS[round((v - low) / span * 7) if span else 3] for v in logs)
-
-
-def duration(seconds: float) -> str:
-    """Seconds in words: "3 h 12 min"."""
-    if not math.isfinite(seconds):
-        return "?"
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    days, hours = divmod(hours, 24)
-    parts = [(days, "d"), (hours, "h"), (minutes, "min"), (rest, "s")]
-    first = next((i for i, (number, _) in enumerate(parts) if number), 3)
-    return " ".join(f"{number} {unit}" for number, unit in parts[first : first + 2] if number or first == 3)

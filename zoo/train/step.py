@@ -11,9 +11,9 @@ from zoo.builder import build_process, section
 from zoo.data.loader import Batch
 from zoo.diffusion.denoiser import Denoiser
 from zoo.errors import ZooError
+from zoo.ops.precision import autocast
 from zoo.recipe import Recipe
 from zoo.train.guard import Guard
-from zoo.train.precision import autocast
 from zoo.train.schedule import factor
 from zoo.train.settings import Train
 from zoo.train.state import State
