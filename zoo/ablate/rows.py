@@ -89,7 +89,7 @@ def shortened(train: Mapping[str, Any], steps: int) -> dict[str, Any]:
     if steps >= train["steps"]:
         return {}
     part = steps / train["steps"]
-    averages = [max(1 - (1 - decay) / part, 0.0) for decay in train["ema"]]
+    averages = [round(max(1 - (1 - decay) / part, 0.0), 9) for decay in train["ema"]]
     return {"train.steps": steps, "train.warmup": math.ceil(train["warmup"] * part), "train.ema": averages}
 
 
