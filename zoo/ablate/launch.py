@@ -14,6 +14,7 @@ from typing import Any
 
 from zoo.ablate.task import Unfinished, run_task, write_json
 from zoo.errors import ZooError
+from zoo.sampling.api import pick_device
 
 Task = dict[str, Any]
 Say = Callable[[str], None]
@@ -25,7 +26,7 @@ def devices_of(name: str) -> list[str]:
         return [part.strip() for part in name.split(",")]
     import torch
 
-    return [f"cuda:{i}" for i in range(torch.cuda.device_count())] or ["auto"]
+    return [f"cuda:{i}" for i in range(torch.cuda.device_count())] or [pick_device(name).type]
 
 
 def run_all(study: Path, tasks: Sequence[Task], devices: Sequence[str], say: Say) -> list[str]:

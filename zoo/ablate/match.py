@@ -8,7 +8,6 @@ from dataclasses import replace
 from zoo.ablate.rows import Row
 from zoo.builder import summary
 from zoo.errors import RecipeError
-from zoo.recipe import Recipe
 
 WIDTH, GRAIN = "backbone.width", 8
 

@@ -43,7 +43,8 @@ def held_out_losses(recipe: Recipe, backbone: nn.Module, device: torch.device) -
     return losses
 
 
-def measured(run: Path, recipe: Recipe, protocol: Mapping[str, Any], device: str) -> tuple[dict[str, list[float]], dict]:
+def measured(run: Path, recipe: Recipe, protocol: Mapping[str, Any],
+             device: str) -> tuple[dict[str, list[float]], dict[str, Any]]:  # fmt: skip
     """({metric: a value for each draw of noise}, what they were measured by); empty without metrics.
 
     The noise of a draw is the same for every row, and so are the images that it is compared with.

@@ -26,8 +26,8 @@ class Figure:
 
     @property
     def within_noise(self) -> bool | None:
-        """Whether the difference is smaller than its spread; None where one of them is unknown."""
-        return None if self.difference is None or self.doubt is None else abs(self.difference) < self.doubt
+        """Whether the difference is no larger than its spread; None where one of them is unknown."""
+        return None if self.difference is None or self.doubt is None else abs(self.difference) <= self.doubt
 
 
 def figures(scores: np.ndarray, evaluation: np.ndarray | None) -> list[Figure]:
