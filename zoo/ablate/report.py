@@ -54,7 +54,7 @@ class Report:
         measured = [text for name in self.metrics for text in (mean(found.get(name)), difference(found.get(name)))]
         known = ["" if row.published is None else f"{row.published:g}"] if "published" in self.columns() else []
         changed = "; ".join([*row.against(self.study.base.recipe)[:3], *([row.note] if row.note else [])])
-        return [row.label, changed, f"{row.counts['parameters']:,}", f"{(row.counts['macs'] or 0) / 1e9:,.4g} G", *measured, *known]
+        return [row.label, changed, f"{row.counts['parameters']:,}", giga(row.counts["macs"]), *measured, *known]
 
     def notes(self) -> list[str]:
         """What a reader must know to read the table."""
@@ -149,6 +149,11 @@ def difference(figure: Figure | None) -> str:
         return "="
     doubt = "" if figure.doubt is None else f" ± {figure.doubt:.2g}"
     return f"{ALIKE + ' ' if figure.within_noise else ''}{figure.difference:+.3g}{doubt}"
+
+
+def giga(macs: int | None) -> str:
+    """Multiply-adds in 10^9."""
+    return "" if macs is None else f"{macs / 1e9:,.4g} G"
 
 
 def _count(number: int, what: str) -> str:

@@ -12,7 +12,7 @@ from zoo.ablate.launch import devices_of, run_all
 from zoo.ablate.match import matched
 from zoo.ablate.picture import draw_samples, draw_study
 from zoo.ablate.plan import costs
-from zoo.ablate.report import Report, write
+from zoo.ablate.report import Report, giga, write
 from zoo.ablate.rows import counted, prepared, rows_of
 from zoo.ablate.scores import evaluator
 from zoo.ablate.study import Study
@@ -82,7 +82,7 @@ def show_plan(study: Study, device: str) -> None:
     lines = []
     for row in study.rows:
         cost = found[row.label]
-        lines.append([row.label, row.counts["parameters"], f"{(row.counts['macs'] or 0) / 1e9:,.4g} G", duration(cost.training),
+        lines.append([row.label, row.counts["parameters"], giga(row.counts["macs"]), duration(cost.training),
                       duration(cost.measuring), f"{cost.states / 2**30:.2f} GiB",
                       f"{cost.activations / 2**30:.2f} GiB"])  # fmt: skip
     show([Table("plan", "one seed of each row, estimated", ["row", "parameters", "multiply-adds", "training",
