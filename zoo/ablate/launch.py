@@ -47,21 +47,21 @@ def run_all(study: Path, tasks: Sequence[Task], devices: Sequence[str], say: Say
 
 
 def _spread(study: Path, tasks: Sequence[Task], devices: Sequence[str], say: Say) -> list[str]:
-    waiting, free, failures = list(tasks), list(devices), []
-    running: dict[str, tuple[Task, subprocess.Popen, Path]] = {}
+    waiting, free, failures = list(tasks), list(range(len(devices))), []
+    running: dict[int, tuple[Task, subprocess.Popen, Path]] = {}
     with _terminable():
         try:
             while waiting or running:
                 while waiting and free:
-                    task, device = waiting.pop(0), free.pop(0)
-                    running[device] = (task, *_start(study, task, device))
-                    say(f"{task['name']} starts on {device}, see {running[device][2]}")
+                    task, place = waiting.pop(0), free.pop(0)
+                    running[place] = (task, *_start(study, task, devices[place]))
+                    say(f"{task['name']} starts on {devices[place]}, see {running[place][2]}")
                 time.sleep(0.2)
-                for device, (task, process, log) in list(running.items()):
+                for place, (task, process, log) in list(running.items()):
                     if process.poll() is None:
                         continue
-                    del running[device]
-                    free.append(device)
+                    del running[place]
+                    free.append(place)
                     failures += _outcome(task, process.returncode, log, say)
         except KeyboardInterrupt:
             for _, process, _ in running.values():

@@ -71,6 +71,7 @@ def bars(pen: ImageDraw.ImageDraw, left: int, figures: dict[str, Figure], order:
     high = max(f.mean + (f.doubt or 0) for f in figures.values())
     low = min(f.mean - (f.doubt or 0) for f in figures.values())
     start = max(low - (high - low), 0.0) if low > 0.6 * high > 0 else min(low, 0.0)
+    start = 0.0 if start == high else start
     end = high + 0.18 * (high - start) or 1.0
     across = lambda v: (left + names + (v - start) / (end - start) * (PANEL - names - 24)) * SHARP  # noqa: E731
     room = (HEIGHT - 96) / max(len(order), 1)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from zoo.ablate.changes import FULL, Change
-from zoo.errors import RecipeError
+from zoo.errors import RecipeError, ZooError
 from zoo.recipe import Recipe
 from zoo.recipe.explain import brief
 from zoo.recipe.identity import canonical
@@ -120,17 +120,26 @@ def counted(rows: Sequence[Row], *, forgiving: bool = False) -> tuple[list[Row],
     Raises: ZooError for the first row that cannot be built.
     """
     from zoo.builder import summary
-    from zoo.errors import ZooError
 
     kept, left_out = [], []
     for row in rows:
         try:
+            fits(row.recipe)
             kept.append(replace(row, counts=summary(row.recipe)))
         except ZooError as error:
             if not forgiving:
                 raise
             left_out.append(f"{row.label}: {str(error).splitlines()[0]}")
     return kept, left_out
+
+
+def fits(recipe: Recipe) -> None:
+    """Raises: ZooError if process, loss, sampler and guidance do not go together."""
+    from zoo.builder import build_process, section
+
+    process, guidance = build_process(recipe), section(recipe, "guidance")()
+    section(recipe, "loss")().check(process)
+    section(recipe, "sampler")().check(process, guidance)
 
 
 def _short(value: Any) -> str:

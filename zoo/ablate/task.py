@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from zoo.errors import CheckpointError
+from zoo.errors import CheckpointError, ZooError
 from zoo.loggers.jsonl import read_records
 from zoo.recipe import Recipe
 from zoo.sampling.api import pick_device
@@ -38,13 +38,24 @@ def run_task(study: Path, task: dict[str, Any], device: str) -> None:
     recipes = [Recipe.from_text(row["recipe"], row["label"], allow_plugins=True) for row in task["rows"]]
     run = study / "runs" / task["folder"]
     complete(recipes[0], run, device)
+    failures = []
     for row, recipe in zip(task["rows"], recipes):
-        for scale in row["scales"]:
-            if not (path := sample_file(study, row["score"], scale)).exists():
-                draw_samples(run, recipe, path, scale, task["shown"], device)
-        path = study / "results" / f"{row['score']}.json"
-        if not path.exists():
-            write_json(path, {"label": row["label"], "seed": row["seed"], **result(run, recipe, task, device)})
+        try:
+            _look(study, run, task, row, recipe, device)
+        except ZooError as error:
+            failures.append(f"{row['label']}: {error}")
+    if failures:
+        raise ZooError("; ".join(failures))
+
+
+def _look(study: Path, run: Path, task: dict[str, Any], row: dict[str, Any], recipe: Recipe, device: str) -> None:
+    """Draw and score what is missing of a row."""
+    for scale in row["scales"]:
+        if not (path := sample_file(study, row["score"], scale)).exists():
+            draw_samples(run, recipe, path, scale, task["shown"], device)
+    path = study / "results" / f"{row['score']}.json"
+    if not path.exists():
+        write_json(path, {"label": row["label"], "seed": row["seed"], **result(run, recipe, task, device)})
 
 
 def complete(recipe: Recipe, run: Path, device: str) -> None:
