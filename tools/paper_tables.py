@@ -211,7 +211,7 @@ def _giga(macs: int | None) -> str:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    p = argparse.ArgumentParser("paper_tables.py", description=__doc__.partition("\n")[0])
+    p = argparse.ArgumentParser("paper_tables.py", description="Write docs/paper/table1.md to table6.md.")
     p.add_argument("--check", action="store_true", help="write nothing; exit code 1 if a page is out of date")
     args = p.parse_args(argv)
     stale = [(path, text) for path, text in pages() if not path.exists() or path.read_text(encoding="utf-8") != text]
