@@ -17,7 +17,7 @@ SHARP, HEIGHT, PANEL, MARGIN = 2, 420, 520, 64
 INK, FAINT, PAPER = (60, 64, 72), (228, 230, 235), (255, 255, 255)
 COLORS = [(60, 64, 72), (46, 98, 172), (214, 110, 36), (38, 138, 92), (180, 60, 120), (130, 96, 190), (150, 130, 40),
           (40, 150, 170), (170, 70, 60), (110, 120, 130)]  # fmt: skip
-LEGIBLE = 48
+LEGIBLE = 240
 Points = list[tuple[float, float]]
 
 
@@ -105,7 +105,7 @@ def draw_samples(report: Report, scale: int, path: Path) -> Path | None:
     columns = []
     for _, file in pictures:
         with Image.open(file) as sheet:
-            larger = max(1, round(LEGIBLE * 4 / sheet.width))
+            larger = max(1, round(LEGIBLE / sheet.width))
             columns.append(sheet.convert("RGB").resize((sheet.width * larger, sheet.height * larger), 0))
     return save_picture(strip(columns, [label for label, _ in pictures]), path)
 

@@ -28,6 +28,7 @@ class Study:
         protocol: metrics, extractor, count, reference, draws; part of a result's identity.
         shown: samples drawn of each row.
         scales: sizes at which they are drawn, as multiples of the training size.
+        command: what was typed, for the record.
     """
 
     folder: Path
@@ -36,6 +37,7 @@ class Study:
     protocol: Mapping[str, Any]
     shown: int = 16
     scales: Sequence[int] = (1,)
+    command: str = ""
 
     @property
     def base(self) -> Row:

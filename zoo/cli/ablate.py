@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -60,12 +61,13 @@ def parser() -> argparse.ArgumentParser:
 
 @command
 def main(argv: Sequence[str] | None = None) -> int:
-    args = parser().parse_intermixed_args(argv)
+    given = list(sys.argv[1:] if argv is None else argv)
+    args = parser().parse_intermixed_args(given)
     from zoo.cli import ablation as session
 
     if args.task:
         return session.work(args.task, args.device)
-    study, left_out = session.study_of(args)
+    study, left_out = session.study_of(args, shlex.join(["zoo-ablate", *given]))
     session.introduce(study, left_out)
     if args.plan:
         session.show_plan(study, args.device)

@@ -24,7 +24,7 @@ from zoo.train.lock import Lock
 from zoo.train.progress import duration
 
 
-def study_of(args: argparse.Namespace) -> tuple[Study, list[str]]:
+def study_of(args: argparse.Namespace, command: str = "") -> tuple[Study, list[str]]:
     """The study that was asked for, checked and counted, and why parts of a shelf were left out.
 
     Raises: ZooError for a mistake in any row.
@@ -43,7 +43,7 @@ def study_of(args: argparse.Namespace) -> tuple[Study, list[str]]:
                 "draws": args.draws} if metrics else {"metrics": []}  # fmt: skip
     scales = args.scale or ([2] if args.table == "6" else [])
     folder = args.out or Path("runs") / f"ablate-{base.name}"
-    return Study(folder, rows, args.seeds, protocol, args.shown, sorted({1, *scales})), left_out
+    return Study(folder, rows, args.seeds, protocol, args.shown, sorted({1, *scales}), command), left_out
 
 
 def changes_of(base: Recipe, args: argparse.Namespace) -> tuple[list[Change], dict[str, float]]:
