@@ -33,7 +33,7 @@ def test_the_command_that_it_shows_is_the_one_that_made_its_result():
     study, _ = study_of(args)
     assert [row.label for row in study.rows] == [row["row"] for row in RESULT["rows"]]
     assert study.base.recipe.get("train.steps") * 16 == RESULT["images"]
-    assert [row.recipe.hash for row in study.rows] == [row["hash"] for row in RESULT["rows"]]
+    assert [row.against(study.base.recipe) for row in study.rows] == [row["changed"] for row in RESULT["rows"]]
 
 
 def test_every_command_asks_for_rows_that_exist():

@@ -100,7 +100,8 @@ class Report:
         """Everything but the losses of single images."""
         study, train = self.study, self.study.base.recipe["train"]
         return {
-            "kind": "ablation", "command": study.command, "recipe": study.base.recipe.name, "title": study.base.recipe["title"],
+            "kind": "ablation", "command": study.command,
+            "recipe": study.base.recipe.name, "title": study.base.recipe["title"],
             "hash": study.base.recipe.hash, "images": train["steps"] * train["batch"], "seeds": study.seeds,
             "protocol": dict(study.protocol), "rows": [self._record(row) for row in self.rows],
             "notes": self.notes(),
