@@ -235,7 +235,7 @@ def test_what_cannot_work_is_refused_before_the_network_runs(sampler, process, w
 
 
 def test_a_reverse_sde_without_noise_is_the_euler_ode():
-    x, denoiser = start(process=FLOW), Denoiser(gaussian(FLOW), FLOW)
+    x, denoiser = start(process=FLOW), Denoiser(Exact(FLOW, GAUSSIAN), FLOW)
     quiet = SDE(steps=20, end=0.05, amount=0.0)(denoiser, x, noise=Noise(0, range(2)))
     torch.testing.assert_close(quiet, Euler(steps=20, end=0.05)(denoiser, x))
 
