@@ -44,13 +44,18 @@ def page(name: str, recipe: Recipe, sizes: Sizes) -> str:
     head = [f"# {name}", f"**{prose(recipe['title'])}**" if recipe["title"] else "", prose(recipe["about"])]
     head.append(f"{PROVENANCE[recipe['provenance']]} Its data have the shape `{recipe['shape']}`."
                 + (f" Source: {prose(recipe['cite'])}." if recipe["cite"] else ""))  # fmt: skip
-    commands = f"zoo-train {name}\nzoo-list --copy {name} mine.yaml    # a recipe of your own that builds on it"
-    body = [fence(commands, "bash"), "## Figures", figures(name, recipe, sizes), "## The recipe", *difference(name)]
+    body = [fence(commands(name, recipe), "bash"), "## Figures", figures(name, recipe, sizes), "## The recipe", *difference(name)]
     body += ["## Parts", used(recipe, name)]
     if recipe["ablate"]:
         body += ["## Named ablations", ablations(recipe)]
     body.append(folded("The complete recipe, with every default", fence(recipe.to_yaml(), "yaml")))
     return "\n\n".join(filter(None, head + body)) + "\n"
+
+
+def commands(name: str, recipe: Recipe) -> str:
+    """How to begin; a recipe without data cannot be trained as it stands."""
+    copy = f"zoo-list --copy {name} mine.yaml    # a recipe of your own that builds on it"
+    return f"zoo-train {name}\n{copy}" if recipe["data"] else f"{copy}; name your images or latents under data:"
 
 
 def figures(name: str, recipe: Recipe, sizes: Sizes) -> str:
