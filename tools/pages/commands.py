@@ -12,6 +12,7 @@ from pathlib import Path
 from pages.markdown import fence, prose, table
 
 ROOT = Path(__file__).parents[2]
+WIDE = "---\nhide: [toc]\n---"
 
 
 def commands() -> dict[str, str]:
@@ -32,7 +33,7 @@ def pages() -> dict[str, str]:
 
 def page(name: str, text: str) -> str:
     """One command, and its subcommands where the help names some."""
-    pieces = [f"# {name}", prose(description(text)), fence(text, "text")]
+    pieces = [WIDE, f"# {name}", prose(description(text)), fence(text, "text")]
     for sub in subcommands(text):
         below = help_of(commands()[name], sub)
         pieces += [f"## {name} {sub}", fence(below, "text")]

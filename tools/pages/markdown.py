@@ -35,7 +35,7 @@ def code(value: object) -> str:
     """Code that may stand in a table."""
     text = str(value)
     fence = "``" if "`" in text else "`"
-    return f"{fence}{text}{fence}".replace("|", "\\|") if text else ""
+    return f"{fence}{text}{fence}" if text else ""
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> str:

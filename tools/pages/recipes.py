@@ -106,7 +106,8 @@ def used(recipe: Recipe, name: str) -> str:
     for kind, part in dict.fromkeys(parts_of(recipe)):
         if part != "none" and registry.parts(kind):
             found.setdefault(kind, []).append(f"[`{part}`]({up}parts/{kind}.md#{part})")
-    return table(["slot", "part"], [(kind, ", ".join(links)) for kind, links in found.items()])
+    lines = "\n".join(f"- {kind}: {', '.join(links)}" for kind, links in found.items())
+    return f'<div class="columns" markdown>\n\n{lines}\n\n</div>'
 
 
 def ablations(recipe: Recipe) -> str:
