@@ -36,7 +36,10 @@ def on_files(files: Any, config: Any) -> Any:
 
 
 def on_page_markdown(text: str, *, page: Any, config: Any, files: Any) -> str:
-    """MkDocs: `<!-- if FILE -->` keeps what follows if there is such a file, here or in docs/; `<!-- gallery KIND -->` shows a shelf."""
+    """MkDocs: what stands between `<!-- if FILE -->` and `<!-- end -->` stays if that file exists, here or in docs/.
+
+    `<!-- gallery KIND -->` becomes the drawings of a shelf.
+    """
     docs = Path(config.docs_dir)
     text = CONDITION.sub(lambda m: m[2] if (docs / m[1]).exists() or (ROOT / m[1]).exists() else "", text)
     return GALLERY.sub(lambda m: pictures.gallery(m[1], page.file.src_uri), text)

@@ -6,10 +6,12 @@ Commands run inside this process, since each would else import torch anew. What 
 from __future__ import annotations
 
 import importlib
+import io
 import runpy
 import shlex
 import subprocess
 from collections.abc import Callable
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +42,7 @@ class Story:
     """
 
     def __init__(self, page: str, folder: Path, given: dict[str, Any]):
-        self.page, self.folder, self.names = page, folder, dict(given)
+        self.page, self.folder, self.names, self.said = page, folder, dict(given), ""
 
     def run(self) -> None:
         """Everything, in order; a failure names the line."""
@@ -66,6 +68,18 @@ class Story:
         file.write_text(block.text, encoding="utf-8")
         exec(compile(block.text, str(file), "exec"), self.names)
 
+    def text(self, block: Block) -> None:
+        """What a page shows as output is what was printed; behind `$ command`, what that command prints."""
+        if block.text.startswith("$ "):
+            shown, _, expected = block.text[2:].partition("\n")
+            words, heard = shlex.split(shown), io.StringIO()
+            with redirect_stdout(heard), redirect_stderr(heard):
+                entry(words[0])(words[1:])
+            self.said = heard.getvalue()
+        else:
+            expected = block.text
+        assert expected.partition("...")[0].strip() in self.said, f"{block}: printed was\n{self.said}"
+
     def yaml(self, block: Block) -> None:
         """YAML is a recipe if it extends one, and anyway well-formed."""
         parse(block.text.encode(), str(block))
@@ -74,7 +88,13 @@ class Story:
             load_recipe(self.folder / "block.yaml")
 
     def bash(self, block: Block) -> None:
-        """Commands, one after another."""
+        """Commands, one after another; what they print is kept for the page's next block of output."""
+        heard = io.StringIO()
+        with redirect_stdout(heard):
+            self.commands(block)
+        self.said = heard.getvalue()
+
+    def commands(self, block: Block) -> None:
         for line in command_lines(block):
             if any(line.startswith(prefix) for prefix in NOT_RUN):
                 continue

@@ -18,7 +18,8 @@ FREE = {"guidance.published", "guidance.channels", "train.precision", "sampler.p
 
 
 def rows() -> list[list[str]]:
-    return [[cell.strip() for cell in line.strip("|").split(" | ")] for line in PAGE.splitlines() if line.startswith("|")]
+    lines = [line for line in PAGE.splitlines() if line.startswith("|")]
+    return [[cell.strip() for cell in line.strip("|").split(" | ")] for line in lines]
 
 
 def claims() -> list[tuple[str, str, str]]:

@@ -9,7 +9,7 @@ import zoo
 PACKAGES = {"ops": "Operators", "interop": "Published checkpoints"}
 MODULES = {
     "slots": ("What the slots of a backbone expect", "zoo.parts.protocols"),
-    "diffusion": ("Denoisers, guidance, samplers", "zoo.diffusion.protocols", "zoo.diffusion.denoiser", "zoo.diffusion.noise"),
+    "diffusion": ("Diffusion", "zoo.diffusion.protocols", "zoo.diffusion.denoiser", "zoo.diffusion.noise"),
     "building": ("From recipe to objects", "zoo.builder"),
     "errors": ("Errors", "zoo.errors"),
 }

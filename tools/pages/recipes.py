@@ -9,7 +9,6 @@ from pages import measured
 from pages.markdown import code, fence, folded, prose, table
 from pages.sizes import Sizes, sizes_of
 from pages.usage import all_recipes, parts_of
-
 from zoo import registry
 from zoo.recipe import Recipe, recipes
 from zoo.recipe.explain import brief
@@ -22,6 +21,8 @@ PROVENANCE = {
     "ours": "Settings are ours.",
 }
 
+LABELS = {"gflops": "G multiply-adds, as the paper counted", "fid": "FID", "images": "training images"}
+
 
 def pages() -> dict[str, str]:
     """Path -> Markdown."""
@@ -33,7 +34,8 @@ def pages() -> dict[str, str]:
 
 def index(found: dict[str, Recipe], sizes: dict[str, Sizes]) -> str:
     """All recipes in a table."""
-    rows = [(f"[{name}]({name}.md)", prose(r["title"]), r["provenance"], *sizes[name].cells()) for name, r in found.items()]
+    rows = [(f"[{name}]({name}.md)", prose(recipe["title"]), recipe["provenance"], *sizes[name].cells())
+            for name, recipe in found.items()]  # fmt: skip
     columns = ["recipe", "title", "settings", "parameters", "multiply-adds"]
     return (f"# Recipes\n\n{len(rows)} recipes come along; `zoo-list recipes` shows them in a terminal, and "
             "`zoo-list --copy NAME mine.yaml` starts one of yours.\n\n" + table(columns, rows) + "\n")  # fmt: skip
@@ -44,8 +46,8 @@ def page(name: str, recipe: Recipe, sizes: Sizes) -> str:
     head = [f"# {name}", f"**{prose(recipe['title'])}**" if recipe["title"] else "", prose(recipe["about"])]
     head.append(f"{PROVENANCE[recipe['provenance']]} Its data have the shape `{recipe['shape']}`."
                 + (f" Source: {prose(recipe['cite'])}." if recipe["cite"] else ""))  # fmt: skip
-    body = [fence(commands(name, recipe), "bash"), "## Figures", figures(name, recipe, sizes), "## The recipe", *difference(name)]
-    body += ["## Parts", used(recipe, name)]
+    body = [fence(commands(name, recipe), "bash"), "## Figures", figures(name, recipe, sizes)]
+    body += ["## The recipe", *difference(name), "## Parts", used(recipe, name)]
     if recipe["ablate"]:
         body += ["## Named ablations", ablations(recipe)]
     body.append(folded("The complete recipe, with every default", fence(recipe.to_yaml(), "yaml")))
@@ -62,9 +64,8 @@ def figures(name: str, recipe: Recipe, sizes: Sizes) -> str:
     """Published beside ours."""
     published = {str(k): v for k, v in recipe["published"].items()}
     ours = {"parameters": sizes.parameters, "gflops": sizes.paper_gmacs, **measured.figures(name)}
-    labels = {"parameters": "parameters", "gflops": "G multiply-adds, as the paper counted", "fid": "FID", "images": "training images"}
     keys = list(dict.fromkeys(["parameters", *published, *ours]))
-    rows = [(labels.get(k, k), published.get(k, ""), ours.get(k, "")) for k in keys if published.get(k) or ours.get(k)]
+    rows = [(LABELS.get(k, k), published.get(k, ""), ours.get(k, "")) for k in keys if published.get(k) or ours.get(k)]
     rows.append(("G multiply-adds, all of them", "", sizes.gmacs))
     return table(["figure of one image", "published", "ours"], [r for r in rows if any(r[1:])])
 
@@ -89,8 +90,8 @@ def files(name: str) -> list[Path]:
 
 def shown(path: Path) -> str:
     """A recipe's file as people know it."""
-    path = path.resolve()
-    return f"recipes/{path.relative_to(home().resolve()).as_posix()}" if path.is_relative_to(home().resolve()) else path.name
+    path, root = path.resolve(), home().resolve()
+    return f"recipes/{path.relative_to(root).as_posix()}" if path.is_relative_to(root) else path.name
 
 
 def parents(name: str) -> list[str]:

@@ -8,7 +8,6 @@ from pathlib import Path
 
 from pages.markdown import code, docstring, fence, folded, prose, table
 from pages.usage import places, users
-
 from zoo import registry
 from zoo.recipe.explain import brief
 from zoo.registry import Part
@@ -28,8 +27,8 @@ def index(kinds: list[str]) -> str:
     rows = [(f"[{kind}]({kind}.md)", len(registry.parts(kind)), ", ".join(_link(p) for p in registry.parts(kind)))
             for kind in kinds]  # fmt: skip
     count = sum(len(registry.parts(kind)) for kind in kinds)
-    return (f"# Parts\n\n{count} parts on {len(kinds)} shelves. A recipe names them; `zoo-list KIND PART` shows the same "
-            "in a terminal.\n\n" + table(["shelf", "parts", "names"], rows) + "\n")  # fmt: skip
+    head = f"# Parts\n\n{count} parts on {len(kinds)} shelves. A recipe names them; `zoo-list KIND PART` shows one.\n\n"
+    return head + table(["shelf", "parts", "names"], rows) + "\n"
 
 
 def _link(part: Part) -> str:
@@ -93,7 +92,8 @@ def source(part: Part) -> str:
     """The code of the part, folded."""
     path = Path(part.path)
     shown = path.relative_to(ROOT).as_posix() if path.is_relative_to(ROOT) else path.name
-    return folded(f"Source: {shown}, line {part.declared.line}", fence(_segment(path, part.declared.qualname), "python"))
+    listing = fence(_segment(path, part.declared.qualname), "python")
+    return folded(f"Source: {shown}, line {part.declared.line}", listing)
 
 
 def _segment(path: Path, name: str) -> str:

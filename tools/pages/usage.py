@@ -54,6 +54,7 @@ def places() -> dict[str, list[str]]:
     for part in (p for kind in registry.kinds() for p in registry.parts(kind)):
         for field in part.fields.values():
             for kind in dict.fromkeys(field.type.kinds):
-                owner = part.kind if part.kind in ("backbone", "train") else f"{part.kind} {part.name}"
-                found.setdefault(kind, []).append(f"{owner}.{field.name}".replace("conditioning default", "conditioning"))
+                alone = part.name == "default" or part.kind == "backbone"
+                owner = part.kind if alone else f"{part.kind} {part.name}"
+                found.setdefault(kind, []).append(f"{owner}.{field.name}")
     return {kind: list(dict.fromkeys(names)) for kind, names in found.items()}
