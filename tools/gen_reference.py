@@ -69,8 +69,8 @@ def inside(folder: str, pages: list[str]) -> list[str]:
 
 
 def main(argv: list[str]) -> None:
-    """Write the pages below a folder, docs/ by default."""
-    target = Path(argv[0]) if argv else ROOT / "docs"
+    """Write the pages below a folder, to look at their Markdown."""
+    target = Path(argv[0])
     for path, text in generate().items():
         file = target / path
         file.parent.mkdir(parents=True, exist_ok=True)

@@ -56,4 +56,4 @@ def command_lines(block: Block) -> list[str]:
     """The commands of a bash block, without comments, continued lines joined."""
     joined = block.text.replace("\\\n", " ")
     lines = [re.sub(r"(^|\s)#.*$", "", line).strip() for line in joined.splitlines()]
-    return [line for line in lines if line]
+    return [command.strip() for line in lines if line for command in line.split(" && ")]

@@ -76,7 +76,8 @@ def test_every_block_says_its_language():
 def test_every_exception_is_still_needed():
     lines = [line for page in pages() for b in blocks(page) if b.language == "bash" for line in command_lines(b)]
     used = {prefix for prefix in NOT_RUN if any(line.startswith(prefix) for line in lines)}
-    assert set(NOT_RUN) - used <= {"pip install", "torchrun ", "zoo-sample hf-hub:"}, "in none of the pages now"
+    elsewhere = {"pip install", "torchrun ", "zoo-sample hf-hub:", "for i in "}  # only in scripts and other pages yet
+    assert set(NOT_RUN) - used <= elsewhere
 
 
 def test_the_quickstart_leaves_what_it_promises(tiny_run):

@@ -52,6 +52,6 @@ def fence(text: str, language: str, indent: int = 0, title: str = "") -> str:
 
 
 def folded(title: str, body: str) -> str:
-    """Something that opens on a click; `body` is Markdown."""
+    """Something that opens on a click, and that the search leaves out; `body` is Markdown."""
     inside = "\n".join(f"    {line}" if line else "" for line in body.splitlines())
-    return f'??? note "{title}"\n\n{inside}'
+    return f'<div data-search-exclude markdown>\n\n??? note "{title}"\n\n{inside}\n\n</div>'

@@ -50,7 +50,7 @@ def page(name: str, recipe: Recipe, sizes: Sizes) -> str:
     body += ["## The recipe", *difference(name), "## Parts", used(recipe, name)]
     if recipe["ablate"]:
         body += ["## Named ablations", ablations(recipe)]
-    body.append(folded("The complete recipe, with every default", fence(recipe.to_yaml(), "yaml")))
+    body.append(folded("The complete recipe, with every default", fence(recipe.to_yaml(), "text")))
     return "\n\n".join(filter(None, head + body)) + "\n"
 
 
@@ -79,7 +79,7 @@ def difference(name: str) -> list[str]:
                 for key, was, now in all_recipes()[other].diff(all_recipes()[name])]  # fmt: skip
         pieces += [f"What it changes of [{other}]({os.path.relpath(other, Path(name).parent)}.md):",
                    table(["field", other, name], rows)]  # fmt: skip
-    return pieces + [folded(f"Builds on {shown(path)}", fence(text, "yaml")) for path, text in reversed(bases)]
+    return pieces + [folded(f"Builds on {shown(path)}", fence(text, "text")) for path, text in reversed(bases)]
 
 
 def files(name: str) -> list[Path]:
