@@ -12,8 +12,8 @@ from torch import nn
 from zoo.builder import section
 from zoo.errors import ZooError
 from zoo.recipe import Recipe
+from zoo.recipe.schema import SAMPLED
 from zoo.recipe.yaml import inline
-from zoo.sampling.api import ADJUSTABLE
 from zoo.sampling.generate import evaluating
 from zoo.train.feed import Feed
 from zoo.train.step import Objective
@@ -65,7 +65,7 @@ def measured(run: Path, recipe: Recipe, protocol: Mapping[str, Any],
 
 def drawing(recipe: Recipe) -> list[str]:
     """How this row draws images, as settings over the recipe inside the weights."""
-    return [f"{name}={inline(recipe[name])}" for name in ADJUSTABLE]
+    return [f"{name}={inline(recipe[name])}" for name in SAMPLED]
 
 
 def evaluator():
