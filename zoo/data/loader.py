@@ -32,6 +32,11 @@ class Batch(NamedTuple):
     labels: dict[str, Tensor]
     first: int
 
+    def rows(self, rows: slice) -> Batch:
+        """Some of its images, which follow each other."""
+        labels = {name: values[rows] for name, values in self.labels.items()}
+        return Batch(self.images[rows], labels, self.first + (rows.start or 0))
+
 
 def batches(dataset: Dataset, *, seed: int, batch: int, start: int = 0, workers: int = 0, flip: bool = False,
             device: Device = None, share: tuple[int, int] = (0, 1), keep: int = LIMIT,

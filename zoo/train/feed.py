@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import torch
-from torch import nn
 
 from zoo.builder import section
 from zoo.data.loader import Batch, batches, val_batches
 from zoo.errors import RecipeError
 from zoo.recipe import Recipe
+from zoo.train.ranks import Ranks
 from zoo.train.settings import Train
 
 
@@ -20,26 +20,25 @@ class Feed:
     Raises: RecipeError if the recipe names no data; DataError if they are missing.
     """
 
-    def __init__(self, recipe: Recipe, settings: Train, device: torch.device):
+    def __init__(self, recipe: Recipe, settings: Train, ranks: Ranks):
         if recipe.get("data", None) is None:
             raise RecipeError("this recipe names no data to train on", where=recipe.name,
                               fix="add for instance data.use=emoji, or data={use: folder, path: pictures}")
-        self.settings, self.device, self.shape = settings, device, tuple(recipe["shape"])
-        self.autoencoder = section(recipe, "autoencoder")()
-        if isinstance(self.autoencoder, nn.Module):
-            self.autoencoder.to(device).eval()
+        self.settings, self.ranks, self.device = settings, ranks, ranks.device
+        self.shape, self.autoencoder = tuple(recipe["shape"]), section(recipe, "autoencoder")()
         size = tuple(side * self.autoencoder.factor for side in self.shape[-2:])
         self.datasets = tuple(section(recipe, "data")(size, split) for split in ("train", "val"))
 
     def batches(self, start: int) -> Iterator[Batch]:
-        """Training batches for ever, from image number `start` on."""
+        """This process's share of training batches, for ever, from image number `start` on."""
         settings = self.settings
         for batch in batches(self.datasets[0], seed=settings.seed, batch=settings.batch, start=start,
-                             workers=settings.workers, flip=settings.flip, device=self.device):  # fmt: skip
+                             workers=settings.workers, flip=settings.flip, device=self.device,
+                             share=self.ranks.share):  # fmt: skip
             yield self._encoded(batch)
 
     def held_out(self, batch: int) -> Iterator[Batch]:
-        """One pass over the first `val_images` held-out images."""
+        """One pass over `val_images` held-out images, the same in every process."""
         for part in val_batches(self.datasets[1], batch=batch, count=self.settings.val_images,
                                 workers=self.settings.workers, device=self.device):
             yield self._encoded(part)

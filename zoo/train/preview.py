@@ -24,6 +24,8 @@ GAP, MOST, LEGIBLE = 2, 12, 64
 class Preview:
     """`preview(state, stop)` writes `samples/step-00012000.png`, and `samples/strip.png` over time.
 
+    All processes draw the same images, in step, because their weights may be spread; the first one writes.
+
     Raises: ZooError at the start if the sampler fits neither process nor guidance.
     """
 
@@ -47,8 +49,9 @@ class Preview:
         except ZooError as error:
             self.say(f"no preview at step {state.step}: {error}")
             return None
-        save_picture(grid(images, gap=GAP), path)
-        self.draw_strip(state.step)
+        if state.ranks.first:
+            save_picture(grid(images, gap=GAP), path)
+            self.draw_strip(state.step)
         return path
 
     def draw_strip(self, step: int) -> None:

@@ -20,9 +20,11 @@ BARS = "▁▂▃▄▅▆▇█"
 class Progress:
     """Says what happens, and how far it is."""
 
-    def __init__(self, settings: Train, console: Console | None = None):
-        self.settings, self.console = settings, console or Console(highlight=False, soft_wrap=True)
-        self.live = Live(console=self.console, auto_refresh=False, transient=True) if self.console.is_terminal else None
+    def __init__(self, settings: Train, console: Console | None = None, *, quiet: bool = False):
+        self.settings = settings
+        self.console = console or Console(highlight=False, soft_wrap=True, quiet=quiet)
+        watched = self.console.is_terminal and not quiet
+        self.live = Live(console=self.console, auto_refresh=False, transient=True) if watched else None
         self.losses: list[float] = []
         self.speed = self.painted = 0.0
         self.mark_time, self.mark_images = 0.0, 0

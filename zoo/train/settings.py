@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 FREE = (
     "sampler", "guidance", "train.steps", "train.micro_batch", "train.workers", "train.log_every", "train.val_every",
     "train.val_images", "train.preview_every", "train.preview_count", "train.preview_sampler", "train.save_every",
-    "train.keep", "train.max_minutes", "train.compile", "train.loggers",
+    "train.keep", "train.max_minutes", "train.compile", "train.recompute", "train.parallel", "train.loggers",
 )  # fmt: skip
 """What a resumed run may change: when to stop, look and save, not what is learned."""
 
@@ -28,7 +28,7 @@ class Train:
 
     steps: int = 100000  # updates of the weights
     batch: int = 128  # images an update, over all devices
-    micro_batch: int = 0  # images a forward pass; 0: the whole batch, halved whenever memory runs out
+    micro_batch: int = 0  # images a forward pass of one device; 0: its whole share, halved whenever memory runs out
     seed: int = 1234  # of the first weights, the order of the data, flips, noise, times and dropped labels
     optimizer: Make[Optimizer] = "adamw"
     schedule: Literal["constant", "cosine", "inverse_sqrt"] = "constant"  # of the learning rate, after the warm-up
@@ -50,6 +50,8 @@ class Train:
     keep: int = 2  # newest checkpoints that stay; 0: all
     max_minutes: float = 0.0  # stop and save after this time; 0: no limit
     compile: bool = False  # compile the blocks with torch.compile
+    recompute: Literal["none", "block", "selective"] = "none"  # in backward: all of a block, or its cheap operators
+    parallel: Literal["ddp", "fsdp"] = "ddp"  # with several GPUs: copies of the weights, or a part of them on each
     deterministic: bool = False  # the same bits on every run of a GPU, more slowly
     loggers: list[Make[Logger]] = field(default_factory=lambda: ["jsonl", "csv"])  # where metrics go
 
