@@ -10,6 +10,7 @@ import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 from zoo.errors import ZooError
 
@@ -49,7 +50,7 @@ def launch(module: str, argv: Sequence[str], count: int) -> int:
             context.close(signal.SIGTERM)
         if not result.is_failed():
             return 0
-        cause = min(result.failures.values(), key=lambda f: (f.exitcode < 0, f.timestamp))
+        cause = min(result.failures.values(), key=_blame)
         if cause.local_rank:
             said = Path(result.stderrs[cause.local_rank]).read_text(errors="replace").strip()
             print(f"process {cause.local_rank} of {count} failed:\n{said[-4000:]}", file=sys.stderr)
@@ -79,6 +80,12 @@ def gpus(count: int, device: str) -> int:
         raise ZooError(f"--gpus {count}: this machine shows {there}", where="zoo-train",
                        fix="look at CUDA_VISIBLE_DEVICES, or --device cpu for processes without GPUs")
     return there if count < 0 else max(count, 1)
+
+
+def _blame(failure: Any) -> tuple:
+    """Least for what most likely failed first: a mistake of ours (2), then a crash, then those that were ended."""
+    known = failure.exitcode == 2
+    return not known, failure.exitcode < 0, failure.local_rank if known else failure.timestamp
 
 
 @contextmanager

@@ -106,7 +106,7 @@ class State:
         if scalars.get("ranks", 1) == self.ranks.size:
             self.micro = min(scalars["micro"], self.micro)
         for group, numbers in zip(self.optimizer.param_groups, scalars.get("groups", [])):
-            group.update(numbers)
+            group.update({key: _number(value) for key, value in numbers.items()})
 
     def load_weights(self, tensors: dict[str, Tensor], where: str) -> None:
         """Take over complete weights. Raises: CheckpointError if they do not fit."""
@@ -132,8 +132,8 @@ class State:
 
     def _group_numbers(self) -> list[dict[str, Any]]:
         """What some optimizers count in their groups; the learning rate is the schedule's."""
-        mine = ("lr", "initial_lr")
-        return [{k: v for k, v in group.items() if k not in mine and type(v) in (int, float)}
+        return [{key: _plain(value) for key, value in group.items()
+                 if key not in ("lr", "initial_lr") and (type(value) in (int, float) or _is_number(value))}
                 for group in self.optimizer.param_groups]  # fmt: skip
 
     def _load_optimizer(self, path: Path) -> None:
@@ -154,3 +154,17 @@ class State:
         if tensor.ndim == 0 and tensor.dtype in (torch.int64, torch.float64):
             return tensor.item()
         return spread(tensor, parameter, key) if self.parallel.sharded else tensor.clone()  # not a view of the file
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, Tensor) and value.ndim == 0
+
+
+def _plain(value: Any) -> Any:
+    """A number for JSON: itself, or {type: value} of a tensor ()."""
+    return {str(value.dtype).removeprefix("torch."): value.item()} if _is_number(value) else value
+
+
+def _number(value: Any) -> Any:
+    """What `_plain` was given."""
+    return torch.tensor(*value.values(), dtype=getattr(torch, *value)) if isinstance(value, dict) else value
