@@ -58,9 +58,9 @@ class Run:
             self.lock.__exit__()
 
     def restore(self, state: State, say: Say) -> None:
-        """Bring `state` to the newest valid checkpoint, if there is one; and open the logs there.
+        """Bring `state` to the newest valid checkpoint, else to the weights that it begins with; and open the logs.
 
-        Raises: CheckpointError if there are checkpoints and none is usable.
+        Raises: CheckpointError if there are checkpoints and none is usable, or no weights to begin with.
         """
         name, manifest, refused = self.ranks.on_first(self._newest)
         for reason in refused:
@@ -71,6 +71,9 @@ class Run:
             say(f"continues from {folder}, {state.images:,} images seen")
         elif self.resume:
             say("nothing to resume: starts at step 0")
+        if not name and (source := self.settings.init_from):
+            for line in state.begin_from(source, self.recipe, self.settings.seed):
+                say(f"from {source}: {line}")
         self.open_logs(state.step)
 
     def _newest(self) -> tuple[str, dict, list[str]]:

@@ -30,6 +30,7 @@ class Train:
     batch: int = 128  # images an update, over all devices
     micro_batch: int = 0  # images a forward pass of one device; 0: its whole share, halved whenever memory runs out
     seed: int = 1234  # of the first weights, the order of the data, flips, noise, times and dropped labels
+    init_from: str | None = None  # run, checkpoint, file or hub id whose (averaged) weights are adapted to this model
     optimizer: Make[Optimizer] = "adamw"
     schedule: Literal["constant", "cosine", "inverse_sqrt"] = "constant"  # of the learning rate, after the warm-up
     warmup: int = 0  # updates until the full learning rate; the first of them has rate 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,8 +20,9 @@ from zoo.train.precision import LossScale
 from zoo.train.ranks import Ranks
 from zoo.train.settings import Train
 from zoo.train.shards import spread, whole
+from zoo.weights.adapt import adapt
 from zoo.weights.file import read_weights
-from zoo.weights.load import check_fit
+from zoo.weights.load import check_fit, locate
 
 Files = dict[str, dict[str, Tensor]]
 
@@ -46,9 +48,7 @@ class State:
     @classmethod
     def start(cls, recipe: Recipe, settings: Train, ranks: Ranks) -> State:
         """Fresh weights, the same on every device."""
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(settings.seed)
-            backbone = build_backbone(recipe).to(ranks.device).train()
+        backbone = fresh(recipe, settings.seed).to(ranks.device).train()
         parallel = Parallel(backbone, settings, ranks)
         optimizer: Any = settings.optimizer(backbone.named_parameters())
         for group in optimizer.param_groups:
@@ -114,6 +114,23 @@ class State:
         check_fit(own, tensors, where)
         self.backbone.load_state_dict({name: spread(tensors[name], like, name) for name, like in own.items()})
 
+    def begin_from(self, source: str, recipe: Recipe, seed: int) -> Iterator[str]:
+        """Start with the weights of another run, each part adapting its own; yields what became of them, in lines.
+
+        Raises: CheckpointError if there are none.
+        """
+        try:
+            path = locate(source)
+            saved = read_weights(path).tensors
+        except CheckpointError as error:
+            raise CheckpointError(str(error), where="train.init_from",
+                                  fix="name a run that has saved; train.init_from=null starts from scratch") from None
+        start = fresh(recipe, seed)
+        yield from adapt(start, saved).lines()
+        self.load_weights(start.state_dict(), str(path))
+        for ema in self.emas:
+            ema.load(start.state_dict())
+
     def _ema_files(self) -> list[str]:
         return ["ema", *(f"ema-{ema.decay:g}" for ema in self.emas[1:])][: len(self.emas)]
 
@@ -154,6 +171,13 @@ class State:
         if tensor.ndim == 0 and tensor.dtype in (torch.int64, torch.float64):
             return tensor.item()
         return spread(tensor, parameter, key) if self.parallel.sharded else tensor.clone()  # not a view of the file
+
+
+def fresh(recipe: Recipe, seed: int) -> nn.Module:
+    """A backbone with the first weights of a seed."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return build_backbone(recipe)
 
 
 def _is_number(value: Any) -> bool:
