@@ -6,7 +6,7 @@ from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 
-from zoo.builder import section
+from zoo.builder import section, summary
 from zoo.errors import DataError
 from zoo.recipe import Recipe
 from zoo.sampling.api import pick_device
@@ -23,6 +23,7 @@ from zoo.train.settings import Train
 from zoo.train.state import State
 from zoo.train.step import Objective, Update
 from zoo.train.stop import Stop
+from zoo.train.usage import Usage
 from zoo.train.validate import Validation
 
 
@@ -50,6 +51,7 @@ def train(recipe: Recipe, folder: str | Path, *, resume: bool = False, device: s
         state, feed = State.start(recipe, settings, ranks), Feed(recipe, settings, ranks)
         for line in report(recipe, settings, ranks, feed.datasets):
             screen.say(line)
+        screen.usage = Usage(summary(recipe)["macs"], ranks.device, settings.precision, ranks.size)
         run.restore(state, screen.say)
         if state.step >= settings.steps:
             done = f"nothing to do: {folder} has reached step {state.step:,} of {settings.steps:,}"

@@ -31,9 +31,9 @@ class Preview:
 
     def __init__(self, recipe: Recipe, settings: Train, state: State, folder: Path, say: Callable[[str], None]):
         self.folder, self.say, self.settings = folder, say, settings
-        drawing = plan(state.backbone, recipe, seed=settings.seed)
-        self.plan = replace(drawing, sampler=_sampler(settings, drawing))
         if settings.preview_every:
+            drawing = plan(state.backbone, recipe, seed=settings.seed)
+            self.plan = replace(drawing, sampler=_sampler(settings, drawing))
             self.plan.sampler.check(self.plan.process, self.plan.guidance)
 
     def __call__(self, state: State, stop: object = False) -> Path | None:

@@ -45,9 +45,9 @@ class Draw(NamedTuple):
         return Draw(*(value[rows] for value in self))
 
 
-def generator(seed: int, images: int, device: torch.device) -> torch.Generator:
-    """The random numbers of the update that begins after `images` images (splitmix64 of both numbers)."""
-    z = (seed * 0x9E3779B97F4A7C15 + images + 0x632BE59BD9B4E019) & MASK
+def generator(seed: int, images: int, device: torch.device, stream: int = 0) -> torch.Generator:
+    """The random numbers of the update that begins after `images` images (splitmix64 of all these numbers)."""
+    z = (seed * 0x9E3779B97F4A7C15 + images + 0x632BE59BD9B4E019 + stream * 0xD1342543DE82EF95) & MASK
     z = ((z ^ (z >> 30)) * 0xBF58476D1CE4E5B9) & MASK
     z = ((z ^ (z >> 27)) * 0x94D049BB133111EB) & MASK
     return torch.Generator(device).manual_seed(z ^ (z >> 31))

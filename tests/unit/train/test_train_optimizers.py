@@ -12,7 +12,8 @@ from zoo.train.step import Objective
 
 NAMES = ["{use: torch, name: SGD, lr: 0.1, options: {momentum: 0.9}}", "{use: torch, name: NAdam}",
          "{use: torch, name: Adafactor, lr: 0.01}", "{use: torch, name: Adamax, lr: 0.01}",
-         "{use: timm, name: lion, lr: 3.0e-4}", "{use: timm, name: lamb, lr: 0.01}", "{use: timm, name: muon, lr: 0.01}",
+         "{use: timm, name: lion, lr: 3.0e-4}", "{use: timm, name: lamb, lr: 0.01}",
+         "{use: timm, name: muon, lr: 0.01}",
          "{use: timm, name: adamw, options: {betas: [0.9, 0.95]}}"]  # fmt: skip
 
 
