@@ -49,4 +49,4 @@ class WandB:
 
     def close(self) -> None:
         """Write what is still on its way."""
-        self.run.finish(quiet=True)
+        self.run.finish()

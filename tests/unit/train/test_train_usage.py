@@ -43,7 +43,7 @@ def wandb(monkeypatch):
     class Run:
         define_metric = staticmethod(lambda *a, **k: None)
         log = staticmethod(calls.append)
-        finish = staticmethod(lambda quiet: calls.append("finished"))
+        finish = staticmethod(lambda: calls.append("finished"))
 
     module = types.SimpleNamespace(
         Settings=lambda **k: k, init=lambda **options: calls.append(options) or Run())  # fmt: skip
