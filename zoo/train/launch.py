@@ -16,7 +16,7 @@ from zoo.errors import ZooError
 
 PERIOD = 0.1
 """Seconds between two looks at the processes."""
-HEARD = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
+HEARD = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1)
 
 
 def launch(module: str, argv: Sequence[str], count: int) -> int:
@@ -29,6 +29,7 @@ def launch(module: str, argv: Sequence[str], count: int) -> int:
     from torch.distributed.elastic.multiprocessing import DefaultLogsSpecs, SignalException, Std, start_processes
 
     logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)  # what failed is said below
+    os.environ["TORCHELASTIC_SIGNALS_TO_HANDLE"] = ",".join(number.name for number in HEARD)
     store = dist.TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
     envs = {rank: environment_of(rank, count, store.port) for rank in range(count)}
     with _own_handlers(), tempfile.TemporaryDirectory(prefix="zoo-train-") as logs:

@@ -85,14 +85,15 @@ def learn(state: State, run: Run, feed: Feed, screen: Progress, stop: Stop) -> N
     update = Update(objective.through(state.parallel.network()), settings, guard)
     validate = Validation(objective, partial(feed.held_out, state.micro * ranks.size), settings.seed, ranks)
     preview = Preview(run.recipe, settings, state, run.samples, screen.say)
-    explain = partial(replay, state, objective, feed, settings)
+    check = partial(guard.check, partial(replay, state, objective, feed, settings),
+                    partial(run.roll_back, state, screen.say))  # fmt: skip
     batches = feed.batches(state.images)
     screen.mark(state)
     while True:
         last, asked, record = state.step >= settings.steps, bool(stop), {}
         due = partial(is_due, state.step, start, last)
         if due(settings.log_every):
-            guard.check(explain)
+            check()
             record = {**state.meter.read(), "lr": state.optimizer.param_groups[0]["lr"], **screen.measure(state)}
         if due(settings.val_every):
             record |= validate(state, not last and stop)
@@ -102,7 +103,7 @@ def learn(state: State, run: Run, feed: Feed, screen: Progress, stop: Stop) -> N
         if due(settings.preview_every):
             preview(state, not last and stop)
         if due(settings.save_every) or ((last or asked) and state.step > start):
-            guard.check(explain)
+            check()
             run.save(state, screen.say)
         looked = any(map(due, (settings.val_every, settings.preview_every, settings.save_every)))
         if (looked or asked) and ranks.first:

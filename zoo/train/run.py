@@ -32,6 +32,7 @@ class Run:
         self.history: list[Record] = []
         self.loggers: list[Logger] = []
         self.unsaved: OSError | None = None
+        self.brought_back = ""
 
     def __enter__(self) -> Run:
         self.ranks.on_first(self._open)
@@ -76,9 +77,24 @@ class Run:
                 say(f"from {source}: {line}")
         self.open_logs(state.step)
 
-    def _newest(self) -> tuple[str, dict, list[str]]:
+    def roll_back(self, state: State, say: Say, reason: str) -> bool:
+        """Weights, averages and optimizer of the newest checkpoint; the clock goes on, so that other images come.
+
+        False if there is none, or if it was brought back already and did not help.
+        """
+        name, manifest, _ = self.ranks.on_first(lambda: self._newest(always=True))
+        if not name or name == self.brought_back:
+            return False
+        self.brought_back = name
+        say(f"{reason}; goes back to the weights of {self.checkpoints / name}")
+        state.load(self.checkpoints / name, state.step, manifest["scalars"])
+        state.meter.read()
+        return True
+
+    def _newest(self, always: bool = False) -> tuple[str, dict, list[str]]:
         """Name and manifest of the newest valid checkpoint, and why others were refused."""
-        folder, manifest, refused = checkpoint.newest(self.checkpoints) if self.resume else (None, {}, [])
+        wanted = self.resume or always
+        folder, manifest, refused = checkpoint.newest(self.checkpoints) if wanted else (None, {}, [])
         return folder.name if folder else "", manifest, refused
 
     def open_logs(self, start: int) -> None:
@@ -101,8 +117,9 @@ class Run:
         if not self.ranks.first:
             return
         try:
-            place = checkpoint.save(self.checkpoints, self.recipe, state.step, state.images, files, scalars)
-            checkpoint.prune(self.checkpoints, self.settings.keep)
+            place = checkpoint.save(self.checkpoints, self.recipe, state.step, state.images, files, scalars,
+                                    self._measured(state.step))  # fmt: skip
+            checkpoint.prune(self.checkpoints, self.settings.keep, best=self.settings.keep_best)
         except OSError as error:
             self.unsaved = error
             free = shutil.disk_usage(self.folder).free / 2**20
@@ -110,6 +127,11 @@ class Run:
         else:
             self.unsaved = None
             say(f"saved {place}")
+
+    def _measured(self, step: int) -> float | None:
+        """The loss on held-out images at a step, of the first average if there is one."""
+        here = {k: v for record in self.history if record["step"] == step for k, v in record.items()}
+        return here.get("val_ema", here.get("val"))
 
     def check_saved(self) -> None:
         """Raises: CheckpointError if the last save failed."""

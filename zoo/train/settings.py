@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 FREE = (
     "sampler", "guidance", "train.steps", "train.micro_batch", "train.workers", "train.log_every", "train.val_every",
     "train.val_images", "train.preview_every", "train.preview_count", "train.preview_sampler", "train.save_every",
-    "train.keep", "train.max_minutes", "train.compile", "train.recompute", "train.parallel", "train.loggers",
+    "train.keep", "train.keep_best", "train.max_minutes", "train.compile", "train.recompute", "train.parallel",
+    "train.loggers",
 )  # fmt: skip
 """What a resumed run may change: when to stop, look and save, not what is learned."""
 
@@ -39,7 +40,7 @@ class Train:
     label_dropout: float = 0.0  # how often labels are replaced by "no class", for guidance
     flip: bool = False  # mirror every second image
     precision: Literal["fp32", "tf32", "bf16", "fp16"] = "fp32"  # of matrix products; weights are always float32
-    nonfinite: Literal["raise", "skip"] = "raise"  # what to do when a loss or gradient is not a number
+    nonfinite: Literal["raise", "skip", "rollback"] = "raise"  # not a number: end, leave out, or back to what was saved
     workers: int = 2  # processes that read images
     log_every: int = 50  # updates between lines of metrics
     val_every: int = 1000  # updates between validations; 0: never
@@ -49,6 +50,7 @@ class Train:
     preview_sampler: Make[Sampler] | None = None  # None: dpm_solver if it fits the process, else the recipe's own
     save_every: int = 5000  # updates between checkpoints; the end of a run is always saved
     keep: int = 2  # newest checkpoints that stay; 0: all
+    keep_best: bool = False  # also the one with the lowest loss on held-out images, where it was measured
     max_minutes: float = 0.0  # stop and save after this time; 0: no limit
     compile: bool = False  # compile the blocks with torch.compile
     recompute: Literal["none", "block", "selective"] = "none"  # in backward: all of a block, or its cheap operators

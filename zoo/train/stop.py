@@ -7,11 +7,11 @@ import threading
 import time
 from collections.abc import Callable
 
-SIGNALS = {signal.SIGINT: "Ctrl-C", signal.SIGTERM: "SIGTERM"}
+SIGNALS = {signal.SIGINT: "Ctrl-C", signal.SIGTERM: "SIGTERM", signal.SIGUSR1: "SIGUSR1"}  # the last one is SLURM's
 
 
 class Stop:
-    """True once somebody asked to stop; a second signal ends the process at once, with 130 or 143.
+    """True once somebody asked to stop; a second signal ends the process at once, with 128 + its number.
 
     Args:
         agreed: whether any process of the run was asked, from whether this one was. It makes bool(stop) a
