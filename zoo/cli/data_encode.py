@@ -6,12 +6,13 @@ import argparse
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import torch
 
     from zoo.data.encode import Encoder, Request
+    from zoo.data.protocols import Split
     from zoo.recipe import Recipe
 
 EXAMPLES = """\
@@ -83,5 +84,5 @@ def encoder_of(recipe: Recipe, request: Request, device: torch.device) -> Encode
         raise RecipeError("this recipe names no images", where=recipe.name, fix="data={use: folder, path: pictures}")
     autoencoder = section(recipe, "autoencoder")()
     size = tuple(side * autoencoder.factor for side in recipe["shape"][-2:])
-    datasets = {split: section(recipe, "data")(size, split) for split in request.splits}
+    datasets: dict[Split, Any] = {split: section(recipe, "data")(size, split) for split in request.splits}
     return Encoder(autoencoder, recipe["autoencoder"], datasets, recipe["shape"][-3:], request, device)

@@ -87,14 +87,10 @@ def verify(folder: Path, index: dict[str, Any]) -> list[str]:
 
 def file_sha256(path: Path) -> str:
     """The digest of a file."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest() if hasattr(hashlib, "file_digest") else _digest(file)
-
-
-def _digest(file: Any) -> str:
     total = hashlib.sha256()
-    while piece := file.read(1 << 20):
-        total.update(piece)
+    with path.open("rb") as file:
+        while piece := file.read(1 << 20):
+            total.update(piece)
     return total.hexdigest()
 
 

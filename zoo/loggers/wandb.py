@@ -1,3 +1,6 @@
+# pyright: reportAttributeAccessIssue=false
+# The library has the name of this file.
+
 from __future__ import annotations
 
 import json

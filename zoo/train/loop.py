@@ -139,8 +139,9 @@ def replay_share(state: State, objective: Objective, feed: Feed, settings: Train
     draw = objective.draw(batch.images, settings.seed, first, settings.label_dropout, batch=state.batch,
                           before=batch.first - first)  # fmt: skip
     for at in range(0, len(batch.images), state.micro):
-        part, chance = (v.rows(slice(at, at + state.micro)) for v in (batch, draw))
-        losses = partial(objective, part.images, part.labels, chance, dropping=settings.label_dropout > 0)
+        rows = slice(at, at + state.micro)
+        part = batch.rows(rows)
+        losses = partial(objective, part.images, part.labels, draw.rows(rows), dropping=settings.label_dropout > 0)
         if reason := diagnose(state.backbone, losses, part.first):
             return reason
     return ""

@@ -114,7 +114,7 @@ def joined(device: torch.device) -> Iterator[Ranks]:
     dist.init_process_group("cpu:gloo,cuda:nccl" if ranks.device.type == "cuda" else "gloo", timeout=PATIENCE)
     try:
         yield ranks
-        dist.barrier()  # nobody leaves while others still need an answer
+        ranks.any(False)  # nobody leaves while others still need an answer
     finally:
         dist.destroy_process_group()
 

@@ -20,8 +20,9 @@ def whole(tensor: Tensor, like: Tensor | None = None) -> Tensor:
     Args:
         like: a parameter of which `tensor` is this process's part.
     """
-    if isinstance(like, DTensor) and not isinstance(tensor, DTensor):
-        tensor = DTensor.from_local(tensor, like.device_mesh, like.placements, shape=like.shape, stride=like.stride())
+    if like is not None and isinstance(like, DTensor) and not isinstance(tensor, DTensor):
+        mesh, places = like.device_mesh, like.placements
+        tensor = DTensor.from_local(tensor, mesh, places, shape=like.shape, stride=like.stride())
     return tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
 
 

@@ -120,6 +120,22 @@ def test_an_encoding_that_was_killed_goes_on_and_gives_the_same_bytes(encode, tm
     assert all(whole[name] == digest for name, digest in before.items() if not name.startswith("."))
 
 
+def test_processes_share_the_shards(encode, recipe_file, tmp_path):
+    from zoo.cli.data_encode import encoder_of
+    from zoo.data.encode import Request
+
+    encode(tmp_path / "whole")
+    request = Request(tmp_path / "shared", shard=5, batch=2)
+    for rank in (1, 0):
+        encoder = encoder_of(load_recipe(recipe_file), request, torch.device("cpu"))
+        assert encoder.run((rank, 2), say=lambda text: None)
+        if rank:
+            with pytest.raises(DataError, match="a shard is missing"):
+                encoder.finish()
+    encoder.finish()
+    assert digests(tmp_path / "shared") == digests(tmp_path / "whole")
+
+
 def test_a_request_to_stop_ends_between_batches(encode, tmp_path, monkeypatch, capsys):
     import signal
 

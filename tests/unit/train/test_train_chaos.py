@@ -141,7 +141,7 @@ def test_signals_at_random_times_always_save_and_resume_exactly(tiny, tmp_path, 
 
 @pytest.mark.long
 def test_a_run_that_is_killed_again_and_again_ends_like_one_that_was_not(recipe_file, tiny, tmp_path):
-    """2,000 updates with kill -9 after random times, at least fifty of them."""
+    """2,000 updates with up to fifty kill -9 after random times."""
     settings, chance, kills = ["train.steps=2000", "train.save_every=10", "train.keep=2"], random.Random(1), 0
     command = [sys.executable, "-m", "zoo.cli.train", str(recipe_file), *settings, "--device", "cpu", "--resume",
                "--out", str(tmp_path / "killed")]  # fmt: skip

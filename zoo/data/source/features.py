@@ -33,7 +33,8 @@ class Features:
         scale: float = 0.18215,  # of the latents, here that of latent diffusion; 1 if they are stored scaled
         holdout: float = 0.0,  # share that is held out
     ):
-        self.folder, self.label_folder = Path(path).expanduser(), label_path and Path(label_path).expanduser()
+        self.folder = Path(path).expanduser()
+        self.label_folder = Path(label_path).expanduser() if label_path else None
         numbers = [int(p.stem) for p in self.folder.glob("*.npy") if p.stem.isdigit()] if self.folder.is_dir() else []
         self.numbers = np.array(sorted(i for i in numbers if held_out(str(i), holdout) == (split == "val")))
         if not numbers:
