@@ -8,10 +8,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from zoo.autoencoders.moments import posterior_sample
 from zoo.errors import CheckpointError, ShapeError, ZooError
 from zoo.registry import register
-
-LEAST, MOST = -30.0, 20.0  # limits of log variance, of latent diffusion
 
 
 @register("autoencoder", "kl", aliases=("vae",))
@@ -65,10 +64,7 @@ class KL:
 
     def sample(self, moments: Tensor, noise: Tensor | None = None) -> Tensor:
         """(B,2c,h,w) -> latents (B,c,h,w): scale (mean + deviation noise - shift); without noise, of the mean."""
-        mean, log_variance = moments.chunk(2, dim=-3)
-        if noise is not None:
-            mean = mean + (0.5 * log_variance.clamp(LEAST, MOST)).exp() * noise
-        return (mean - self.shift) * self.scale
+        return posterior_sample(moments, noise, self.scale, self.shift)
 
     def encode(self, images: Tensor) -> Tensor:
         """(B,C,H,W) in [-1, 1] -> the mean latents (B,c,h,w)."""

@@ -39,7 +39,7 @@ def memory_of(dataset: Dataset, rows: int, limit: int = LIMIT) -> Memory | None:
     kept = _kept.setdefault(dataset, {})
     if rows not in kept:
         first = dataset[0]
-        if rows * first.image.nbytes > limit:
+        if rows * first.image.nbytes > limit or hasattr(dataset, "latent"):  # latents need no decoding
             return None
         kept[rows] = Memory(dataset, rows, first)
     return kept[rows]

@@ -23,14 +23,16 @@ GAP, MOST, LEGIBLE = 2, 12, 64
 class Preview:
     """`preview(state, stop)` writes `samples/step-00012000.png`, and `samples/strip.png` over time.
 
+    All processes draw the same images, in step, because their weights may be spread; the first one writes.
+
     Raises: ZooError at the start if the sampler fits neither process nor guidance.
     """
 
     def __init__(self, recipe: Recipe, settings: Train, state: State, folder: Path, say: Callable[[str], None]):
         self.folder, self.say, self.settings = folder, say, settings
-        drawing = plan(state.backbone, recipe, seed=settings.seed, precision=settings.precision)
-        self.plan = replace(drawing, sampler=_sampler(settings, drawing))
         if settings.preview_every:
+            drawing = plan(state.backbone, recipe, seed=settings.seed, precision=settings.precision)
+            self.plan = replace(drawing, sampler=_sampler(settings, drawing))
             self.plan.sampler.check(self.plan.process, self.plan.guidance)
 
     def __call__(self, state: State, stop: object = False) -> Path | None:
@@ -46,8 +48,9 @@ class Preview:
         except ZooError as error:
             self.say(f"no preview at step {state.step}: {error}")
             return None
-        save_picture(grid(images, gap=GAP), path)
-        self.draw_strip(state.step)
+        if state.ranks.first:
+            save_picture(grid(images, gap=GAP), path)
+            self.draw_strip(state.step)
         return path
 
     def draw_strip(self, step: int) -> None:

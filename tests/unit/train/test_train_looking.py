@@ -22,6 +22,7 @@ from zoo.sampling.progress import duration
 from zoo.train.curve import draw_curve, smooth, ticks
 from zoo.train.feed import Feed
 from zoo.train.progress import Progress, sparkline
+from zoo.train.ranks import Ranks
 from zoo.train.state import State
 from zoo.train.step import Objective
 from zoo.train.validate import Validation, constant_loss
@@ -36,8 +37,8 @@ def assemble(tiny):
     def make(batch: int, *overrides: str):
         recipe = tiny(*overrides)
         settings = section(recipe, "train")()
-        state, feed = State.start(recipe, settings, CPU), Feed(recipe, settings, CPU)
-        return Validation(Objective(recipe, state.backbone, "fp32"), lambda: feed.held_out(batch), 1), state
+        state, feed = State.start(recipe, settings, Ranks(CPU)), Feed(recipe, settings, Ranks(CPU))
+        return Validation(Objective(recipe, state.backbone, "fp32"), lambda: feed.held_out(batch), 1, Ranks(CPU)), state
 
     return make
 
@@ -173,7 +174,7 @@ def test_durations_and_sparklines():
 def test_a_terminal_gets_a_live_line_and_a_file_plain_ones(tiny):
     recipe = tiny()
     settings = section(recipe, "train")()
-    state = State.start(recipe, settings, CPU)
+    state = State.start(recipe, settings, Ranks(CPU))
     for terminal in (True, False):
         out = io.StringIO()
         with Progress(settings, Console(file=out, force_terminal=terminal, width=160, highlight=False)) as screen:

@@ -43,6 +43,13 @@ class GridTokens(nn.Module):
         height, width = grid.height + self.count, grid.width + self.count
         return prefix, cells, replace(grid, height=height, width=width, pad_bottom=self.count, pad_right=self.count)
 
+    def adapt(self, name: str, saved: Tensor) -> Tensor | None:
+        """Saved pads or separators in turn, if there are now more of them; the first ones, if fewer."""
+        own = getattr(self, name)
+        if not len(saved) or saved.shape[1:] != own.shape[1:]:
+            return None
+        return saved[torch.arange(len(own), device=saved.device) % len(saved)]
+
     def reset(self, depth: int) -> None:
         """Normal pads and separators."""
         nn.init.normal_(self.pads, std=self.std)

@@ -35,6 +35,12 @@ class LearnedPosition(nn.Module):
         table = resize(self.table, grid.height, grid.width).flatten(0, 1)
         return prefix if self.prefix is None else prefix + self.prefix, tokens + table.repeat(grid.frames, 1)
 
+    def adapt(self, name: str, saved: Tensor) -> Tensor | None:
+        """A saved table, resized to this grid as in `forward`; prefix tokens do not change their number."""
+        if name != "table" or saved.shape[-1] != self.table.shape[-1]:
+            return None
+        return resize(saved, *self.table.shape[:2])
+
     def reset(self, depth: int) -> None:
         """Zero, or normal as the recipe says."""
         for table in self.parameters():
