@@ -108,7 +108,7 @@ def page(results: dict[str, Any]) -> str:
         "What training promises, and the tests that show it. Long trials run in full with "
         "`bash tools/test.sh --full`; a seeded tenth of them runs on every change. "
         "`python tools/reliability.py` runs what stands here and writes this page and "
-        "[its figures](results/reliability.json).", "",
+        "`docs/results/reliability.json`, its figures.", "",
     ]  # fmt: skip
     stated = promises()
     topics = list(dict.fromkeys(q.topic for q in stated))

@@ -16,6 +16,7 @@ from zoo.recipe.schema import SAMPLED
 from zoo.recipe.yaml import inline
 from zoo.sampling.generate import evaluating
 from zoo.train.feed import Feed
+from zoo.train.ranks import Ranks
 from zoo.train.step import Objective
 from zoo.train.validate import Validation
 
@@ -32,9 +33,10 @@ def held_out_losses(recipe: Recipe, backbone: nn.Module, device: torch.device) -
     Raises: DataError if the images are missing.
     """
     settings = section(recipe, "train")()
-    feed = Feed(recipe, settings, device)
+    ranks = Ranks(device)
+    feed = Feed(recipe, settings, ranks)
     objective = Objective(recipe, backbone, settings.precision)
-    validation = Validation(objective, list, NOISE)
+    validation = Validation(objective, list, NOISE, ranks)
     losses: list[float] = []
     with evaluating(backbone):
         for batch in feed.held_out(settings.micro_batch or settings.batch):

@@ -9,9 +9,15 @@ from collections.abc import Callable
 
 SIGNALS = {signal.SIGINT: "Ctrl-C", signal.SIGTERM: "SIGTERM", signal.SIGUSR1: "SIGUSR1"}  # the last one is SLURM's
 
+ECHO = 2.0
+"""Seconds in which a second signal is the first one again: `timeout` and batch systems send one to the process and one
+to its group."""
+
 
 class Stop:
-    """True once somebody asked to stop; a second signal ends the process at once, with 128 + its number.
+    """True once somebody asked to stop; a second signal, after an echo of the first, ends the process at once.
+
+    The exit code is then 128 + its number.
 
     Args:
         agreed: whether any process of the run was asked, from whether this one was. It makes bool(stop) a
@@ -21,7 +27,7 @@ class Stop:
     def __init__(self, max_minutes: float = 0.0, agreed: Callable[[bool], bool] = bool):
         self.deadline = time.monotonic() + 60 * max_minutes if max_minutes else float("inf")
         self.max_minutes, self.agreed, self.signal, self._before = max_minutes, agreed, "", {}
-        self._settled = False
+        self._settled, self._heard = False, 0.0
 
     def __bool__(self) -> bool:
         self._settled = self._settled or self.agreed(bool(self._own_reason()))
@@ -47,6 +53,7 @@ class Stop:
             signal.signal(number, handler)
 
     def _hear(self, number: int, frame: object) -> None:
-        if self.signal:
+        if not self.signal:
+            self.signal, self._heard = SIGNALS[signal.Signals(number)], time.monotonic()
+        elif time.monotonic() - self._heard > ECHO:
             raise SystemExit(128 + number)
-        self.signal = SIGNALS[signal.Signals(number)]

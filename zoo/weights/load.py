@@ -78,6 +78,8 @@ def save_pretrained(backbone: nn.Module, folder: str | Path, recipe: Recipe | No
         recipe: what rebuilds the backbone; a loaded backbone brings its own.
         card: facts about the weights, kept with them and shown in README.md; one that somebody wrote stays.
         source: what the card tells to give `from_pretrained`, the folder's name by default.
+
+    Raises: CheckpointError if there is no recipe.
     """
     recipe = recipe or getattr(backbone, "recipe", None)
     if recipe is None:
