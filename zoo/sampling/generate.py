@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from zoo.autoencoders.frames import by_frame
 from zoo.builder import build_process, section
 from zoo.diffusion.denoiser import Denoiser
 from zoo.diffusion.noise import Noise
@@ -38,6 +39,11 @@ class Plan:
     shape: tuple[int, ...]
     seed: int
     device: torch.device
+
+    @property
+    def frames(self) -> int:
+        """Frames of a video; 0 for images."""
+        return self.shape[0] if len(self.shape) > 3 else 0
 
     @property
     def size(self) -> Size:
@@ -70,7 +76,7 @@ class Plan:
 
     @torch.no_grad()  # not inference_mode: what the backbone caches here may meet training later
     def images(self, indices: Sequence[int], y: Labels | None, on_step: OnStep | None = None) -> np.ndarray:
-        """(B,H,W,C) uint8."""
+        """(B,H,W,C) uint8; of videos (B,T,H,W,C)."""
         noise = Noise(self.seed, indices)
         x = self.process.prior(noise.start(self.shape, self.device))
         with evaluating(self.backbone):
@@ -80,14 +86,14 @@ class Plan:
             broken = [i for i, good in zip(indices, finite.tolist()) if not good]
             raise ZooError(f"the network gave values that are not finite for images {broken}", where="sampling",
                            fix="look at the weights, or use more steps")
-        return to_uint8(self.autoencoder.decode(x))
+        return to_uint8(by_frame(self.autoencoder.decode, x))
 
 
 def generate(backbone: nn.Module, recipe: Recipe, indices: Sequence[int], *, seed: int = 0,
              labels: Mapping[str, Any] | None = None, size: Size | None = None, batch: int = 64,
              device: str | torch.device | None = None, on_step: OnStep | None = None,
              ) -> Iterator[tuple[int, np.ndarray]]:  # fmt: skip
-    """Yields (index, image), the image (H,W,C) uint8, in the order of `indices`.
+    """Yields (index, image), the image (H,W,C) or video (T,H,W,C) uint8, in the order of `indices`.
 
     Args:
         indices: numbers of the images; any subset gives the same images.
@@ -118,7 +124,7 @@ def plan(backbone: nn.Module, recipe: Recipe, *, seed: int = 0, size: Size | Non
 
 
 def to_uint8(images: Tensor) -> np.ndarray:
-    """(B,C,H,W) in [-1, 1] -> (B,H,W,C) in 0..255: round((x + 1) 127.5), ties to even, clipped."""
+    """(B,[T,]C,H,W) in [-1, 1] -> (B,[T,]H,W,C) in 0..255: round((x + 1) 127.5), ties to even, clipped."""
     levels = ((images.float() + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
     return levels.movedim(-3, -1).cpu().numpy()
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import torch
 from torch import nn
 
+from zoo.autoencoders.frames import by_frame
 from zoo.builder import section
 from zoo.data.loader import Batch, batches, val_batches
 from zoo.errors import RecipeError
@@ -28,7 +29,8 @@ class Feed:
         self.autoencoder = section(recipe, "autoencoder")()
         if isinstance(self.autoencoder, nn.Module):
             self.autoencoder.to(device).eval()
-        size = tuple(side * self.autoencoder.factor for side in self.shape[-2:])
+        *frames, _, height, width = self.shape
+        size = (*frames, height * self.autoencoder.factor, width * self.autoencoder.factor)
         self.datasets = tuple(section(recipe, "data")(size, split) for split in ("train", "val"))
 
     def batches(self, start: int) -> Iterator[Batch]:
@@ -48,4 +50,4 @@ class Feed:
     def _encoded(self, batch: Batch) -> Batch:
         if tuple(batch.images.shape[1:]) == self.shape:
             return batch
-        return batch._replace(images=self.autoencoder.encode(batch.images))
+        return batch._replace(images=by_frame(self.autoencoder.encode, batch.images))
