@@ -27,7 +27,8 @@ class Dataset(Protocol):
     """Random access to the samples of one split; safe to read from several threads and processes.
 
     A part of the shelf `zoo/data/source` is a class `(size, split, *, fields...)`, where `size` is
-    (height, width), or (frames, height, width) for clips, as the recipe's `shape` wants it. Every sample has the same shape and the same labels.
+    (height, width), or (frames, height, width) for clips, as the recipe's `shape` wants it. Every sample has the same
+    shape and the same labels.
     """
 
     classes: Mapping[str, list[str]]

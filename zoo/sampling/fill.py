@@ -7,23 +7,22 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-from PIL import Image
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from torch import Tensor
 
-from zoo.errors import ShapeError, ZooError
+from zoo.errors import ZooError
 from zoo.sampling.api import adjusted, pick_device
+from zoo.sampling.form import form_of
 from zoo.sampling.generate import plan
 from zoo.sampling.labels import in_turn, parse_classes
-from zoo.sampling.picture import grid, save_picture, save_singles, single
+from zoo.sampling.picture import single
 from zoo.sampling.record import check_folder, missing, open_folder, record
 from zoo.sampling.size import parse_size
 from zoo.weights.load import from_pretrained, locate
 
 SHOWN = 256
-"""Images in grid.png at most."""
+"""Samples in the grid at most."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +40,8 @@ class Request:
     ema: bool = True
     settings: Sequence[str] = ()
     allow_plugins: bool = False
+    format: str | None = None
+    fps: float | None = None
 
 
 def fill(asked: Request) -> None:
@@ -56,30 +57,21 @@ def fill(asked: Request) -> None:
     recipe = adjusted(backbone.recipe, asked.settings)
     classes = None if asked.classes is None else parse_classes(asked.classes, backbone, recipe)
     planned = plan(backbone, recipe, seed=asked.seed, size=size)
-    if len(planned.shape) > 3:
-        raise ShapeError(f"this model makes videos of {planned.shape[0]} frames", where=str(path),
-                         fix="draw them in Python with zoo.sample: (frames, height, width, channels) each")
+    form = form_of(planned.frames, asked.format, asked.fps)
     wanted = record(path, backbone.recipe, recipe, images=asked.images, seed=asked.seed, size=planned.size,
-                    classes=classes)  # fmt: skip
+                    classes=classes, form=form.said)  # fmt: skip
     check_folder(asked.out, wanted)
-    todo = missing(asked.out, asked.images, planned.size)
+    todo = missing(asked.out, asked.images, planned.size, form)
     with progress(asked.images, asked.images - len(todo)) as (heard, drawn):
         labels = None if classes is None else in_turn(classes, todo)
         images = planned.draw(todo, labels, asked.batch, heard)
         open_folder(asked.out, wanted)
-        for image in images:
-            save_singles([image], asked.out)
+        for i, sample in images:
+            form.save(sample, single(asked.out, i, form.ending))
             drawn()
-    shown = [read(single(asked.out, i)) for i in range(min(asked.images, SHOWN))]
-    save_picture(grid(shown), asked.out / "grid.png")
-    print(f"{asked.images} images in {asked.out}, {len(todo)} new; grid.png shows {len(shown)}")
-
-
-def read(path: Path) -> np.ndarray:
-    """A saved picture as (H,W,C) uint8."""
-    with Image.open(path) as picture:
-        pixels = np.asarray(picture)
-    return pixels if pixels.ndim == 3 else pixels[..., None]
+    shown = [form.read(single(asked.out, i, form.ending)) for i in range(min(asked.images, SHOWN))]
+    sheet = form.sheet(shown, asked.out)
+    print(f"{asked.images} {form.noun} in {asked.out}, {len(todo)} new; {sheet.name} shows {len(shown)}")
 
 
 @contextmanager

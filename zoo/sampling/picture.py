@@ -63,9 +63,9 @@ def save_singles(images: Iterable[tuple[int, np.ndarray]], folder: str | Path) -
     return [save_picture(to_picture(image), single(folder, index)) for index, image in images]
 
 
-def single(folder: Path, index: int) -> Path:
-    """The file of one numbered image."""
-    return folder / f"{index:06d}.png"
+def single(folder: Path, index: int, ending: str = ".png") -> Path:
+    """The file of one numbered image or video."""
+    return folder / f"{index:06d}{ending}"
 
 
 def save_picture(picture: Image.Image, path: Path) -> Path:

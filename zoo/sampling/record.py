@@ -10,10 +10,9 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from PIL import Image
-
 from zoo.errors import ZooError
 from zoo.recipe import Recipe
+from zoo.sampling.form import ENDINGS, Form
 from zoo.sampling.picture import single
 from zoo.sampling.size import Size
 from zoo.weights.header import read_header
@@ -24,13 +23,14 @@ LISTED = 4
 
 
 def record(source: Path, trained: Recipe, drawn: Recipe, *, images: int, seed: int, size: Size,
-           classes: Mapping[str, Sequence[int]] | None) -> dict[str, Any]:  # fmt: skip
+           classes: Mapping[str, Sequence[int]] | None, form: Mapping[str, Any] = {}) -> dict[str, Any]:  # fmt: skip
     """Everything that the images of a folder depend on, and the versions that drew them.
 
     Args:
         source: the weights file.
         trained: the recipe inside it.
         drawn: the same with the settings of this call.
+        form: of videos, their format.
     """
     parts = {name: drawn.get(name) for name in ("sampler", "guidance", "autoencoder")}
     packages = {name: version(name) for name in ("torch", "numpy", "safetensors")}
@@ -41,6 +41,7 @@ def record(source: Path, trained: Recipe, drawn: Recipe, *, images: int, seed: i
         **parts,
         "seed": seed,
         "size": list(size),
+        **form,
         "classes": None if classes is None else {label: list(numbers) for label, numbers in classes.items()},
         "images": images,
         "versions": {"python": platform.python_version(), **packages},
@@ -50,7 +51,7 @@ def record(source: Path, trained: Recipe, drawn: Recipe, *, images: int, seed: i
 def check_folder(folder: Path, wanted: dict[str, Any]) -> None:
     """Raises: ZooError if `folder` already holds other samples; it says what differs."""
     path = folder / "sample.json"
-    unknown = "no sample.json beside them" if any(folder.glob("[0-9]*.png")) else ""
+    unknown = "no sample.json beside them" if any(file.suffix in ENDINGS for file in folder.glob("[0-9]*")) else ""
     differs = _difference(path, wanted) if path.exists() else unknown
     if differs:
         raise ZooError(f"these samples were made otherwise: {differs}", where=str(path),
@@ -65,9 +66,9 @@ def open_folder(folder: Path, wanted: dict[str, Any]) -> None:
     os.replace(aside, folder / "sample.json")
 
 
-def missing(folder: Path, images: int, size: Size) -> list[int]:
-    """The numbers whose file is not there yet, or is not a picture of this size."""
-    return [i for i in range(images) if not _is_picture(single(folder, i), size)]
+def missing(folder: Path, images: int, size: Size, form: Form) -> list[int]:
+    """The numbers whose file is not there yet, or is not a picture or video of this size."""
+    return [i for i in range(images) if not form.whole(single(folder, i, form.ending), size)]
 
 
 def _difference(path: Path, wanted: dict[str, Any]) -> str:
@@ -89,14 +90,3 @@ def _leaves(tree: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]
             yield from _leaves(value, f"{prefix}{key}.")
         else:
             yield f"{prefix}{key}", value
-
-
-def _is_picture(path: Path, size: Size) -> bool:
-    if not path.exists():
-        return False
-    try:
-        with Image.open(path) as picture:
-            picture.load()
-            return (picture.height, picture.width) == tuple(size)
-    except (OSError, SyntaxError, ValueError):
-        return False

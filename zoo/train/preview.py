@@ -13,6 +13,7 @@ from zoo.builder import factory
 from zoo.errors import ZooError
 from zoo.recipe import Recipe
 from zoo.sampling.generate import Plan, plan
+from zoo.sampling.motion import clip_grid, save_clip
 from zoo.sampling.picture import grid, save_picture, strip
 from zoo.train.precision import autocast
 from zoo.train.settings import Train
@@ -23,6 +24,8 @@ GAP, MOST, LEGIBLE = 2, 12, 64
 
 class Preview:
     """`preview(state, stop)` writes `samples/step-00012000.png`, and `samples/strip.png` over time.
+
+    Of videos the pictures show the frame in the middle, and a GIF of the same name the whole.
 
     Raises: ZooError at the start if the sampler fits neither process nor guidance.
     """
@@ -47,6 +50,9 @@ class Preview:
         except ZooError as error:
             self.say(f"no preview at step {state.step}: {error}")
             return None
+        if self.plan.frames:
+            save_clip(clip_grid(images), path.with_suffix(".gif"))
+            images = [clip[len(clip) // 2] for clip in images]
         save_picture(grid(images, gap=GAP), path)
         self.draw_strip(state.step)
         return path

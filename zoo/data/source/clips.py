@@ -8,7 +8,17 @@ from typing import Literal
 
 import numpy as np
 
-from zoo.data.clips import ANIMATIONS, VIDEOS, Clips, Frame, animation, chosen_frames, ffmpeg, video_frames, video_length
+from zoo.data.clips import (
+    ANIMATIONS,
+    VIDEOS,
+    Clips,
+    Frame,
+    animation,
+    chosen_frames,
+    ffmpeg,
+    video_frames,
+    video_length,
+)
 from zoo.data.pictures import chosen
 from zoo.data.protocols import Split
 from zoo.data.source.folder import ENDINGS, hidden, number_classes, split_tops, walk
@@ -19,7 +29,7 @@ from zoo.registry import register
 
 @register("dataset", "clips")
 class VideoClips(Clips):
-    """Clips of a folder; a video is a file (GIF; mp4, webm, avi, mov, mkv with the extra `video`) or a folder of frames.
+    """Clips of a folder; a video is a GIF, a folder of frames or, with the extra `video`, mp4, webm, avi, mov or mkv.
 
     The folders on top are the classes, or train and val (or test), as for `folder`. Frames of a folder are in the
     order of their names. All clips of a video lie in the same split.
