@@ -19,21 +19,22 @@ from zoo.registry import register
 Pose = tuple[float, float, float]
 """Right and down from the middle, each -1..1 of the way to the edge; turned clockwise, in turns."""
 HOPS = 2
-PATHS: dict[str, Callable[[float, float, float], Pose]] = {
-    "left": lambda t, across, turn: (1 - 2 * t, across, 0.0),
-    "right": lambda t, across, turn: (2 * t - 1, across, 0.0),
-    "up": lambda t, across, turn: (across, 1 - 2 * t, 0.0),
-    "down": lambda t, across, turn: (across, 2 * t - 1, 0.0),
-    "rotate": lambda t, across, turn: (0.0, 0.0, turn + t),
-    "bounce": lambda t, across, turn: (across, 1 - 2 * abs(math.sin(math.pi * HOPS * t)), 0.0),
+PATHS: dict[str, Callable[[float, float], Pose]] = {
+    "left": lambda t, across: (1 - 2 * t, across, 0.0),
+    "right": lambda t, across: (2 * t - 1, across, 0.0),
+    "up": lambda t, across: (across, 1 - 2 * t, 0.0),
+    "down": lambda t, across: (across, 2 * t - 1, 0.0),
+    "clockwise": lambda t, across: (0.0, 0.0, t),
+    "counterclockwise": lambda t, across: (0.0, 0.0, -t),
+    "bounce": lambda t, across: (across, 1 - 2 * abs(math.sin(math.pi * HOPS * t)), 0.0),
 }
-"""Motion -> pose at time t in 0..1; `across` and `turn` are a clip's own, by chance."""
+"""Motion -> pose at time t in 0..1; `across` is a clip's own, by chance."""
 MOTIONS = list(PATHS)
 
 
 @register("dataset", "emoji_clips")
 class EmojiClips(Clips):
-    """Every emoji in every motion, rendered when asked for: left, right, up, down, one turn clockwise, two hops.
+    """Every emoji in every motion, rendered when asked for: along a line, one turn, two hops.
 
     Clips (T,H,W,3) on white. The emoji of the held-out split are those of `emoji`. Labels: motion, and those of
     `emoji`. Where an emoji moves is a function of its number and the seed.
@@ -48,7 +49,7 @@ class EmojiClips(Clips):
         split: Split,
         *,
         labels: list[str] = ["motion"],  # what the model is told: motion, category, style or []
-        motions: list[str] | None = None,  # of left right up down rotate bounce
+        motions: list[str] | None = None,  # of left right up down clockwise counterclockwise bounce
         categories: list[str] | None = None,  # see emoji
         styles: list[str] | None = None,  # see emoji
         names: list[str] | None = None,  # patterns of short names or groups, see emoji
@@ -90,10 +91,10 @@ class EmojiClips(Clips):
         """The frames of a clip, each (H,W,3) uint8; all emoji in one motion come before the next motion."""
         motion, emoji = divmod(index, len(self.emoji))
         sprite = Image.fromarray(self.emoji[emoji].image)
-        across, turn = rng(self.seed, f"emoji_clips {self.motions[motion]}", emoji).random(2)
+        across = self.spread * (2 * rng(self.seed, f"emoji_clips {self.motions[motion]}", emoji).random() - 1)
         count, height, width = self.size  # type: ignore[misc]
         path = PATHS[self.motions[motion]]
-        poses = [path(k / max(count - 1, 1), self.spread * (2 * across - 1), turn) for k in range(count)]
+        poses = [path(k / max(count - 1, 1), across) for k in range(count)]
         return [place(sprite, (height, width), (x * self.travel, y * self.travel, turned)) for x, y, turned in poses]
 
 
