@@ -64,9 +64,12 @@ def chosen_frames(count: int, frames: int, stride: int, window: int, windows: in
 
 
 def animation(path: Path) -> list[np.ndarray]:
-    """All frames of a GIF as stored, each (H,W,3) uint8."""
-    with Image.open(path, formats=("GIF",)) as image:
-        return [np.asarray(frame.convert("RGB")) for frame in ImageSequence.Iterator(image)]
+    """All frames of a GIF as stored, each (H,W,3) uint8. Raises: DataError if it cannot be read."""
+    try:
+        with Image.open(path, formats=("GIF",)) as image:
+            return [np.asarray(frame.convert("RGB")) for frame in ImageSequence.Iterator(image)]
+    except Exception as error:  # Pillow's readers raise nearly anything on damaged files
+        raise DataError(f"not a readable GIF ({type(error).__name__}: {error})") from error
 
 
 def video_length(path: Path) -> int:

@@ -134,6 +134,12 @@ def test_a_video_that_is_too_short_says_so_and_can_be_left_out(videos):
     assert skipping[0].image.shape[0] == 8
 
 
+def test_a_damaged_gif_is_named(tmp_path):
+    (tmp_path / "torn.gif").write_bytes(b"GIF89a\x08\x00\x08")
+    with pytest.raises(DataError, match=r"torn\.gif.*not a readable GIF"):
+        VideoClips((4, 8, 8), "train", path=str(tmp_path), holdout=0.0)[0]
+
+
 def test_folders_called_train_and_val_are_the_splits(tmp_path):
     for split in ("train", "val"):
         (tmp_path / split / "a").mkdir(parents=True)
