@@ -13,7 +13,8 @@ from zoo.recipe import load_recipe
 from zoo.train.feed import Feed
 
 TINY = ["shape=[5,3,8,12]", "backbone.width=16", "backbone.depth=2", "train.batch=4", "train.warmup=0",
-        "data.names=[flag-d*]", "data.styles=null", "train.val_images=6", "train.preview_count=2", "train.log_every=2", "sampler.steps=3",
+        "data.names=[flag-d*]", "data.styles=null", "train.val_images=6",
+        "train.preview_count=2", "train.log_every=2", "sampler.steps=3",
         "train.max_minutes=0"]  # fmt: skip
 
 

@@ -89,7 +89,7 @@ class EmojiClips(Clips):
 
     def frames(self, index: int) -> list[np.ndarray]:
         """The frames of a clip, each (H,W,3) uint8; all emoji in one motion come before the next motion."""
-        motion, emoji = divmod(index, len(self.emoji))
+        motion, emoji = divmod(int(index), len(self.emoji))
         sprite = Image.fromarray(self.emoji[emoji].image)
         across = self.spread * (2 * rng(self.seed, f"emoji_clips {self.motions[motion]}", emoji).random() - 1)
         count, height, width = self.size  # type: ignore[misc]
