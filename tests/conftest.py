@@ -1,7 +1,33 @@
-"""One thread a process: small tensors gain nothing from more, and waiting threads cost the others dear."""
+"""One thread a process: small tensors gain nothing from more, and waiting threads cost the others dear.
+
+`tools/test.sh --full` runs every trial of the long tests; otherwise a seeded tenth of them runs.
+"""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
+
+import pytest
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+FULL = os.environ.get("ZOO_TEST_FULL") == "1"
+
+
+@pytest.fixture(scope="session")
+def trials() -> Callable[[int], int]:
+    """trials(200): how many of 200 trials to run."""
+    return lambda whole: whole if FULL else max(1, whole // 10)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Of cases marked `many`, keep a tenth, the same one every time; `long` ones run only with all."""
+    import random
+
+    for item in items:
+        if FULL:
+            continue
+        if item.get_closest_marker("long"):
+            item.add_marker(pytest.mark.skip(reason="tools/test.sh --full"))
+        elif item.get_closest_marker("many") and random.Random(item.nodeid.partition("[")[2]).random() > 0.1:
+            item.add_marker(pytest.mark.skip(reason="one of the nine tenths of tools/test.sh --full"))

@@ -89,7 +89,7 @@ def summary(recipe: Recipe | str | Path, overrides: Sequence[str] = ()) -> dict[
     with torch.device("meta"):
         backbone = build_backbone(recipe)
         x, t = torch.empty(1, *recipe["shape"]), torch.empty(1)
-        y = {name: torch.zeros(1, dtype=torch.int64) for name in _needed(backbone)}
+        y = {name: torch.zeros(1, dtype=torch.int64) for name in needed_labels(backbone)}
         with torch.no_grad():
             macs, by_module = count_macs(backbone, x, t, y)
     root = type(backbone).__name__
@@ -101,7 +101,7 @@ def summary(recipe: Recipe | str | Path, overrides: Sequence[str] = ()) -> dict[
     }
 
 
-def _needed(backbone: nn.Module) -> list[str]:
+def needed_labels(backbone: nn.Module) -> list[str]:
     """Labels that have no null value and must be given."""
     return [m.reads for m in backbone.modules() if getattr(m, "has_null", True) is False]
 

@@ -30,6 +30,11 @@ class Grid:
     line_ends: int = 0
 
     @property
+    def sizes(self) -> tuple[int, ...]:
+        """All fields, so that Grid(*grid.sizes) == grid: what a compiler can hold as a constant."""
+        return (self.height, self.width, self.frames, self.prefix, self.pad_bottom, self.pad_right, self.line_ends)
+
+    @property
     def cells(self) -> int:
         """Cells of all frames, pads included."""
         return self.frames * self.height * self.width

@@ -122,6 +122,8 @@ def test_line_ends_follow_the_last_cell_of_their_line_in_any_scan():
     for part in registry.parts("scan"):
         for pattern in scan(part.name)(Grid(4, 6, frames=2)):
             for order in pattern if pattern.ndim == 3 else [pattern]:
+                if order.ndim == 2 and len(order) > 1:
+                    continue  # independent sequences have no line ends
                 visited = grid.order(order).tolist()
                 row_wise = order.ravel()[0] // 6 % 4 == order.ravel()[1] // 6 % 4
                 lines = [(range(r * 6, r * 6 + 6)) for r in range(8)] if row_wise else [

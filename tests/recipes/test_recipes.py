@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
+from shrunken import shrunk, two_steps
 
-from zoo.builder import build, build_process, factory, summary
+from zoo.builder import build, summary
 from zoo.recipe import load_recipe, recipes
 
 PARAMETERS = {  # published, or counted from published code
@@ -68,49 +71,11 @@ MULTIPLY_ADDS = {  # true, and as the papers counted; 10^9
 }
 
 
-def shrunk(name: str):
-    """The recipe with few, narrow blocks on small images, and nothing else changed."""
-    recipe = load_recipe(name)
-    *frames, channels, _, _ = recipe["shape"]
-    side = 4 * recipe.get("backbone.patch.size")
-    small = [f"shape={[*frames, channels, side, side + side // 2]}", "backbone.width=32", "backbone.depth=5"]
-    mixer = recipe.get("backbone.mixer")
-    if isinstance(mixer, dict) and mixer["use"] == "attention":  # in a list, heads must divide 32 as they are
-        small.append("backbone.mixer.heads=4")
-    return recipe.override(small)
-
-
 @pytest.mark.parametrize("name", recipes())
 def test_a_recipe_takes_two_steps_and_changes_every_weight_that_it_should(name):
-    recipe = shrunk(name)
-    torch.manual_seed(0)
-    backbone, process = build(recipe), build_process(recipe)
-    loss_of = factory("loss", recipe["loss"])()
-    for parameter in backbone.parameters():  # a gate or a head that starts at zero hides what is behind it
-        if not parameter.any():
-            torch.nn.init.normal_(parameter, std=0.02)
-    before = {k: v.clone() for k, v in backbone.state_dict().items()}
-    optimizer = torch.optim.AdamW(backbone.parameters(), lr=1e-3, weight_decay=0.0)
-    x, t = torch.randn(2, *recipe["shape"]), torch.tensor([0.3, 0.7])
-    noise = torch.randn_like(x)
-    y = {e.reads: _value(e) for e in backbone.conditioning.embed.values() if e.reads != "t"}
-    losses = []
-    for _ in range(2):
-        noisy = process.perturb(x, t, noise)
-        prediction = backbone(noisy, process.network_time(t).float(), y)
-        loss = loss_of(process, prediction, x, noise, t).mean()
-        loss.backward()
-        optimizer.step()
-        optimizer.zero_grad()
-        losses.append(loss.item())
-    assert all(map(torch.isfinite, map(torch.tensor, losses)))
-    still = [k for k, p in backbone.named_parameters() if p.requires_grad and torch.equal(p, before[k])]
+    _, still, losses = two_steps(shrunk(name))
+    assert all(map(math.isfinite, losses))
     assert not still, "these did not learn"
-
-
-def _value(embed) -> torch.Tensor:
-    """Two labels, or two texts."""
-    return torch.tensor([0, 1]) if hasattr(embed, "classes") else torch.randn(2, embed.count, embed.proj.in_features)
 
 
 @pytest.mark.parametrize("name", PARAMETERS)
@@ -160,7 +125,8 @@ def test_what_is_compared_with_dim_has_its_parameters(other, dim):
 def test_every_named_ablation_builds(name):
     recipe = shrunk(name)
     whole = sum(p.numel() for p in build(recipe).parameters())
-    for ablation, patch in recipe["ablate"].items():
-        rest = sum(p.numel() for p in build(recipe.ablated(ablation)).parameters())
-        scans_only = all(key.startswith("backbone.scan") for key in patch)
+    for ablation in recipe["ablate"]:
+        changed = recipe.ablated(ablation)
+        rest = sum(p.numel() for p in build(changed).parameters())
+        scans_only = all(key.startswith("backbone.scan") for key, *_ in recipe.diff(changed))
         assert rest == whole if scans_only else rest != whole

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
 from zoo.registry import register
@@ -9,7 +10,7 @@ from zoo.registry import register
 
 @register("autoencoder", "identity", aliases=("none",))
 class Identity:
-    """Pixels are the latents; images (B,C,H,W) in [-1, 1] either way."""
+    """Pixels are the latents; images (B,[T,]C,H,W) in [-1, 1] either way."""
 
     factor = 1
 
@@ -17,10 +18,13 @@ class Identity:
         """Channels of the latents of images with `channels`."""
         return channels
 
+    def load(self, device: torch.device) -> None:
+        """Nothing is needed."""
+
     def encode(self, images: Tensor) -> Tensor:
-        """(B,C,H,W) -> the same."""
+        """(B,[T,]C,H,W) -> the same."""
         return images
 
     def decode(self, latents: Tensor) -> Tensor:
-        """(B,C,H,W) -> the same."""
+        """(B,[T,]C,H,W) -> the same."""
         return latents

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection
 from dataclasses import replace
+from functools import lru_cache
 from typing import Any, Literal
 
 import numpy as np
@@ -74,7 +75,6 @@ class SequenceBackbone(nn.Module):
         self.conditioning = conditioning(width, (*readers, *self.modulation.source, *self.head.source))
         grid = self.patch.grid(height, image_width, *frames)
         self.position = position(width, grid, self.conditioning.count)
-        self._orders: dict[tuple[Grid, torch.device], list[Tensor | None]] = {}
         init(self)
         for module in self.modules():
             if module is not self and hasattr(module, "reset"):
@@ -104,29 +104,7 @@ class SequenceBackbone(nn.Module):
 
     def orders(self, grid: Grid, device: torch.device) -> list[Tensor | None]:
         """The scan order of each block, (L,), (S,steps) or (K,S,steps) int32; None for all if none permutes."""
-        if (grid, device) not in self._orders:
-            patterns = self.scan(replace(grid, prefix=0, line_ends=0))
-            steps = [min(i, self.depth - 1 - i) if self.mirror else i for i in range(self.depth)]
-            visits = [self._visits(grid, p, patterns[:i]) for i, p in enumerate(patterns)]
-            if all(np.array_equal(v, np.arange(grid.length)) for v in visits):
-                visits = [None]
-            ready = [None if v is None else torch.from_numpy(v).to(device) for v in visits]
-            self._orders[grid, device] = [ready[step % len(ready)] for step in steps]
-        return self._orders[grid, device]
-
-    def _visits(self, grid: Grid, pattern: np.ndarray, earlier: list[np.ndarray]) -> np.ndarray:
-        """A pattern of cells as positions in the sequence; of several directions, each by itself."""
-        if pattern.ndim == 3:
-            return np.stack([np.atleast_2d(self._visits(grid, p, list(pattern[:k]))) for k, p in enumerate(pattern)])
-        return grid.order(pattern, self._meets_tokens(pattern, earlier))
-
-    def _meets_tokens(self, pattern: np.ndarray, earlier: list[np.ndarray]) -> Literal["front", "end"]:
-        """Tokens appended to the sequence come last, but first in a scan that runs through it backwards.
-
-        Otherwise no cell would ever read them: a scan is causal.
-        """
-        backwards = any(np.array_equal(pattern, other[..., ::-1]) for other in earlier)
-        return "front" if self.tokens_at == "end" and backwards else self.tokens_at
+        return _orders(self.scan, grid.sizes, self.tokens_at, self.mirror, self.depth, str(device))
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -147,3 +125,38 @@ def _sublayers(i: int, width: int, depth: int, **slots) -> dict[str, nn.Module]:
     chosen = {name: make[i % len(make)] if isinstance(make, list) else make for name, make in slots.items()}
     built = {name: make(width, depth) for name, make in chosen.items()}
     return {name: layer for name, layer in built.items() if layer is not None}
+
+
+@torch.compiler.assume_constant_result  # so that a traced graph holds the orders, not how they are made
+def _orders(*key: Any) -> list[Tensor | None]:
+    return _cached_orders(*key)
+
+
+@lru_cache(maxsize=256)
+def _cached_orders(scan: Callable[..., Any], sizes: tuple[int, ...], tokens_at: Literal["front", "end"], mirror: bool,
+                   depth: int, device: str) -> list[Tensor | None]:  # fmt: skip
+    """The scan order of each block, on the device."""
+    ready = [None if v is None else torch.from_numpy(v).to(device) for v in _visits(scan, Grid(*sizes), tokens_at)]
+    steps = [min(i, depth - 1 - i) if mirror else i for i in range(depth)]
+    return [ready[step % len(ready)] for step in steps]
+
+
+def _visits(scan: Callable[..., Any], grid: Grid, tokens_at: Literal["front", "end"]) -> list[np.ndarray | None]:
+    """The patterns of a scan as positions in the sequence; one None if none of them permutes."""
+    patterns = scan(replace(grid, prefix=0, line_ends=0))
+    visits = [_positions(grid, p, patterns[:i], tokens_at) for i, p in enumerate(patterns)]
+    return [None] if all(np.array_equal(v, np.arange(grid.length)) for v in visits) else visits
+
+
+def _positions(grid: Grid, pattern: np.ndarray, earlier: list[np.ndarray],
+               tokens_at: Literal["front", "end"]) -> np.ndarray:  # fmt: skip
+    """A pattern of cells as positions in the sequence; of several directions, each by itself.
+
+    Tokens appended to the sequence come last, but first in a scan that runs through it backwards. Otherwise no cell
+    would ever read them: a scan is causal.
+    """
+    if pattern.ndim == 3:
+        each = [_positions(grid, p, list(pattern[:k]), tokens_at) for k, p in enumerate(pattern)]
+        return np.stack([np.atleast_2d(p) for p in each])
+    backwards = any(np.array_equal(pattern, other[..., ::-1]) for other in earlier)
+    return grid.order(pattern, "front" if tokens_at == "end" and backwards else tokens_at)

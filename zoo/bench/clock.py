@@ -74,7 +74,7 @@ def captured(run: Callable[[], Any]) -> Callable[[], None]:
     graph = torch.cuda.CUDAGraph()
     with torch.cuda.graph(graph):
         kept = run()
-    return functools.partial(_replay, graph, kept)
+    return functools.partial(_replay, graph, (kept, run))  # with the inputs that `run` holds
 
 
 def _replay(graph: torch.cuda.CUDAGraph, kept: Any) -> None:

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from zoo.bench.clock import Call, captured
-from zoo.train.loop import compile_blocks
+from zoo.train.parallel import compile_blocks
 
 ATTENTION = {"cudnn": "CUDNN_ATTENTION", "flash": "FLASH_ATTENTION"}  # torch's names
 

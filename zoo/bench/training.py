@@ -19,8 +19,9 @@ from zoo.builder import section
 from zoo.data.loader import Batch
 from zoo.recipe import Recipe
 from zoo.train.guard import Guard
-from zoo.train.loop import compile_blocks
+from zoo.train.parallel import compile_blocks
 from zoo.train.precision import configure
+from zoo.train.ranks import Ranks
 from zoo.train.settings import Train
 from zoo.train.state import State
 from zoo.train.step import Objective, Update
@@ -58,7 +59,7 @@ def update(recipe: Recipe, batch: int, device: torch.device, compiled: bool) -> 
         torch.cuda.empty_cache()
     settings: Train = section(recipe.override([f"train.batch={batch}"]), "train")()
     configure(device, settings.precision, settings.deterministic)
-    state = State.start(recipe, settings, device)
+    state = State.start(recipe, settings, Ranks(device))
     step = Update(Objective(recipe, state.backbone, settings.precision), settings, Guard(settings.nonfinite, device))
     data = made_up(recipe, state, batch, device)
     if compiled:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import os
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,6 +21,8 @@ EXAMPLES = """examples:
   zoo-train my.yaml --explain train.optimizer.lr           the value, and the file and line that set it
   zoo-train my.yaml --resume --max-minutes 55              continue if there is something to continue
   zoo-train runs/a --out runs/a --resume train.steps=200000   train a finished run for longer
+  zoo-train dim_h_imagenet256 --gpus 8 train.parallel=fsdp    eight processes, each with a part of the weights
+  srun zoo-train dim_h_imagenet256                            also under torchrun or SLURM, on several machines
 
 Ctrl-C finishes the update, saves and exits with 0; a second one exits at once. --resume then continues as if
 nothing had happened: every number is a function of the seed and of the images seen.
@@ -34,6 +38,7 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--out", type=Path, metavar="DIR", help="run folder (default runs/NAME)")
     p.add_argument("--resume", action="store_true", help="continue the run in that folder, if there is one")
     p.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps (default auto)")
+    p.add_argument("--gpus", type=int, default=1, metavar="N", help="processes to start, one a GPU; -1 for all")
     p.add_argument("--max-minutes", type=float, default=0.0, metavar="M", help="stop and save after this time")
     p.add_argument("--explain", metavar="KEY", help="say where a setting comes from, and stop")
     p.add_argument("--dry-run", action="store_true", help="say what would be trained, and stop")
@@ -50,13 +55,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     if args.explain:
         print(recipe.explain(args.explain))
         return 0
+    from zoo.train.launch import gpus, launch
     from zoo.train.loop import rehearse, train
+    from zoo.train.ranks import environment
 
     if args.dry_run:
         print(*rehearse(recipe, args.device), sep="\n")
         return 0
+    if args.gpus != 1 and environment(os.environ) is None:
+        return launch("zoo.cli.train", sys.argv[1:] if argv is None else argv, gpus(args.gpus, args.device))
     folder = args.out or run_folder(recipe)
-    print(train(recipe, folder, resume=args.resume, device=args.device, max_minutes=args.max_minutes))
+    ended = train(recipe, folder, resume=args.resume, device=args.device, max_minutes=args.max_minutes)
+    if ended:
+        print(ended)
     return 0
 
 

@@ -6,7 +6,10 @@ Legend: B batch, C channels, H height, W width; of clips, T frames stand after B
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from itertools import count as count_from
+from queue import Full, Queue
+from threading import Event, Thread
 from typing import NamedTuple
 
 import numpy as np
@@ -17,7 +20,7 @@ from torch.utils.data import DataLoader
 from zoo.data.memory import LIMIT, memory_of, read, spread
 from zoo.data.order import locate
 from zoo.data.protocols import Dataset, Sample
-from zoo.data.transform import flips, mirror, to_float
+from zoo.data.transform import flips, mirrored, to_float
 from zoo.errors import DataError
 
 Device = torch.device | str | None
@@ -26,11 +29,16 @@ PREFETCH = 4
 
 
 class Batch(NamedTuple):
-    """images (B,[T,]C,H,W) float32 in [-1, 1], labels (B,) int64 by name, and the number of the first image."""
+    """images (B,[T,]C,H,W) float32 in [-1, 1] or latents, labels (B,) int64 by name, number of the first image."""
 
     images: Tensor
     labels: dict[str, Tensor]
     first: int
+
+    def rows(self, rows: slice) -> Batch:
+        """Some of its images, which follow each other."""
+        labels = {name: values[rows] for name, values in self.labels.items()}
+        return Batch(self.images[rows], labels, self.first + (rows.start or 0))
 
 
 def batches(dataset: Dataset, *, seed: int, batch: int, start: int = 0, workers: int = 0, flip: bool = False,
@@ -55,15 +63,17 @@ def batches(dataset: Dataset, *, seed: int, batch: int, start: int = 0, workers:
         raise DataError(f"a batch of {batch} cannot be shared by {share[1]} processes", fix="enlarge train.batch")
     chosen = (positions(first, batch, share) for first in count_from(start, batch))
     memory = memory_of(dataset, len(dataset), keep)
+    wanted = Indices(dataset, seed, start, batch, share, flip)
     if memory is None and workers:
-        source = _from_workers(dataset, seed, start, batch, share, workers, _is_cuda(device), context)
+        source = _from_workers(dataset, wanted, workers, _is_cuda(device), context)
     else:
-        source = _in_line(dataset, memory, seed, start, batch, share, workers)
+        source = _in_line(dataset, memory, wanted, workers)
+        source = ahead(source) if _is_cuda(device) else source
     for where, (pixels, labels) in zip(chosen, source):
-        pixels = torch.as_tensor(pixels)
-        if flip:
-            mirror(pixels, flips(seed, where))
-        yield Batch(to_float(pixels.to(device, non_blocking=True)), _on(labels, device), int(where[0]))
+        images = to_float(_to(pixels, device))
+        if flip and not wanted.copies:
+            images = mirrored(images, _to(flips(seed, where), device))
+        yield Batch(images, _on(labels, device), int(where[0]))
 
 
 def val_batches(dataset: Dataset, *, batch: int, count: int | None = None, device: Device = None,
@@ -81,7 +91,7 @@ def val_batches(dataset: Dataset, *, batch: int, count: int | None = None, devic
             pixels, labels = memory.take(dataset, where, workers)
         else:
             pixels, labels = stacked(read(dataset, spread(rows, len(dataset))[where], workers))
-        yield Batch(to_float(torch.as_tensor(pixels).to(device)), _on(labels, device), first)
+        yield Batch(to_float(_to(pixels, device)), _on(labels, device), first)
 
 
 def positions(first: int, batch: int, share: tuple[int, int]) -> np.ndarray:
@@ -97,14 +107,17 @@ def stacked(samples: list[Sample]) -> Pixels:
 
 
 class Indices:
-    """The indices of each batch, without end: what the workers are told to read."""
+    """The indices of each batch, without end: what the workers are told to read; of mirrored copies if there are."""
 
-    def __init__(self, n: int, seed: int, start: int, batch: int, share: tuple[int, int]):
-        self.n, self.seed, self.start, self.batch, self.share = n, seed, start, batch, share
+    def __init__(self, dataset: Dataset, seed: int, start: int, batch: int, share: tuple[int, int], flip: bool):
+        self.n, self.seed, self.start, self.batch, self.share = len(dataset), seed, start, batch, share
+        self.copies = getattr(dataset, "mirrored", None) if flip else None
 
     def __iter__(self) -> Iterator[np.ndarray]:
         for first in count_from(self.start, self.batch):
-            yield locate(positions(first, self.batch, self.share), self.n, self.seed)[1]
+            where = positions(first, self.batch, self.share)
+            indices = locate(where, self.n, self.seed)[1]
+            yield self.copies(indices, flips(self.seed, where)) if self.copies else indices
 
 
 class Reader:
@@ -121,14 +134,47 @@ class Reader:
         return torch.from_numpy(pixels), {name: torch.from_numpy(value) for name, value in labels.items()}
 
 
-def _in_line(dataset, memory, seed, start, batch, share, threads) -> Iterator[Pixels]:
-    for indices in Indices(len(dataset), seed, start, batch, share):
+def ahead(items: Iterator, depth: int = PREFETCH) -> Iterator:
+    """The same items, made by a thread while the last ones are used; its error is raised where it belongs."""
+    ready: Queue = Queue(depth)
+    ended = Event()
+
+    def hand(item: object) -> None:
+        while not ended.is_set():
+            with suppress(Full):
+                return ready.put(item, timeout=0.1)
+
+    def work() -> None:
+        try:
+            for item in items:
+                hand((item, None))
+                if ended.is_set():
+                    return
+            hand((None, StopIteration()))
+        except BaseException as error:
+            hand((None, error))
+
+    Thread(target=work, daemon=True, name="zoo-data").start()
+    try:
+        while True:
+            item, error = ready.get()
+            if isinstance(error, StopIteration):
+                return
+            if error is not None:
+                raise error
+            yield item
+    finally:
+        ended.set()
+
+
+def _in_line(dataset, memory, wanted, threads) -> Iterator[Pixels]:
+    for indices in wanted:
         yield memory.take(dataset, indices, threads) if memory else stacked(read(dataset, indices, 1))
 
 
-def _from_workers(dataset, seed, start, batch, share, workers, pin, context) -> Iterator:
+def _from_workers(dataset, wanted, workers, pin, context) -> Iterator:
     loader = DataLoader(
-        Reader(dataset), sampler=Indices(len(dataset), seed, start, batch, share), batch_size=None,  # type: ignore[arg-type]
+        Reader(dataset), sampler=wanted, batch_size=None,  # type: ignore[arg-type]
         num_workers=workers, persistent_workers=True, prefetch_factor=PREFETCH, pin_memory=pin,
         multiprocessing_context=context,
     )  # fmt: skip
@@ -144,8 +190,16 @@ def _from_workers(dataset, seed, start, batch, share, workers, pin, context) -> 
         yield item
 
 
+def _to(values: np.ndarray | Tensor, device: Device) -> Tensor:
+    """On the device; from pinned memory on the way to a GPU, so that nobody waits for the copy."""
+    tensor = torch.as_tensor(values)
+    if _is_cuda(device) and not tensor.is_pinned():
+        tensor = tensor.pin_memory()
+    return tensor.to(device, non_blocking=True)
+
+
 def _on(labels: dict, device: Device) -> dict[str, Tensor]:
-    return {name: torch.as_tensor(value).to(device, non_blocking=True) for name, value in labels.items()}
+    return {name: _to(value, device) for name, value in labels.items()}
 
 
 def _is_cuda(device: Device) -> bool:

@@ -24,7 +24,7 @@ class Memory:
         self.source = spread(rows, len(dataset))
 
     def take(self, dataset: Dataset, rows: np.ndarray, threads: int) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-        """Pixels (B,H,W,C) and labels of some rows."""
+        """Pixels (B,[T,]H,W,C) and labels of some rows."""
         missing = np.unique(rows[~self.present[rows]])
         for row, sample in zip(missing, read(dataset, self.source[missing], threads)):
             self.images[row] = sample.image
@@ -39,7 +39,7 @@ def memory_of(dataset: Dataset, rows: int, limit: int = LIMIT) -> Memory | None:
     kept = _kept.setdefault(dataset, {})
     if rows not in kept:
         first = dataset[0]
-        if rows * first.image.nbytes > limit:
+        if rows * first.image.nbytes > limit or hasattr(dataset, "latent"):  # latents need no decoding
             return None
         kept[rows] = Memory(dataset, rows, first)
     return kept[rows]

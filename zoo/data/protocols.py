@@ -6,7 +6,7 @@ Legend: H height, W width, C channels, T frames.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal, NamedTuple, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
 import numpy as np
 
@@ -23,12 +23,24 @@ class Sample(NamedTuple):
     name: str
 
 
+class Latent(NamedTuple):
+    """What a data set of latents says about itself: the autoencoder's recipe and weights, and how they are scaled."""
+
+    autoencoder: Mapping[str, Any]
+    fingerprint: str
+    scale: float
+    shift: float
+
+
 class Dataset(Protocol):
     """Random access to the samples of one split; safe to read from several threads and processes.
 
     A part of the shelf `zoo/data/source` is a class `(size, split, *, fields...)`, where `size` is
-    (height, width), or (frames, height, width) for clips, as the recipe's `shape` wants it. Every sample has the same
-    shape and the same labels.
+    (height, width) in pixels, or (frames, height, width) for clips, as the recipe's `shape` wants it. Every sample has
+    the same shape and the same labels.
+
+    A data set of latents gives float (c,h,w), or moments (2c,h,w), in place of pixels, and has the attribute
+    `latent`. `mirrored(indices, which)` are then the indices of stored copies: latents cannot be mirrored.
     """
 
     classes: Mapping[str, list[str]]

@@ -139,6 +139,11 @@ class Gaussian:
         alpha, sigma = self.alpha(t), self.sigma(t)
         return self.mix(x, eps, a / alpha, b - a * sigma / alpha)
 
+    def slope_in_x0(self, t: float | Tensor) -> Tensor:
+        """How much the prediction at a fixed (x, t) grows with the x0 that it stands for; finite at t = 1."""
+        a, b = self.target_factors(t)
+        return a - b * self.alpha(t) / self.sigma(t)
+
     def prediction_scale(self, t: float | Tensor) -> Tensor:
         """|error of the prediction| / |error of its x0|, the unit in which losses are weighted."""
         a, b = self.target_factors(t)

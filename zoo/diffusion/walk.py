@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any, Protocol
 
@@ -64,9 +65,10 @@ def check_span(name: str, walk: Span, fewest: int = 1) -> None:
 
 def check_finite(name: str, process: Gaussian, method: str, times: Sequence[float]) -> None:
     """Raises: ZooError if a method of the process is not finite at one of the times."""
+    largest = math.log(LARGEST) if method == "log_snr" else LARGEST
     for t in times:
         value = getattr(process, method)(t)
-        if any(not abs(v.item()) < LARGEST for v in (value if isinstance(value, tuple) else (value,))):
+        if any(not abs(v.item()) < largest for v in (value if isinstance(value, tuple) else (value,))):
             what = f"{method} of process {type(process).__name__} is not finite at t = {t:g}"
             raise ZooError(what, where=f"sampler {name}", fix="move start or end a little inside: 0.999, 0.001")
 

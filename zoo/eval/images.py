@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -24,7 +25,6 @@ from zoo.errors import DataError, ShapeError
 from zoo.recipe import Recipe
 from zoo.sampling.generate import OnStep, Plan
 from zoo.sampling.size import Size
-from zoo.train.precision import autocast
 
 ROUNDING = "to uint8, half to even, clipped"
 FITTED = "middle, halved by box, then bicubic"
@@ -54,7 +54,7 @@ class Generated:
     """
 
     def __init__(self, plan: Plan, count: int, precision: str, identity: dict[str, Any], said: dict[str, Any]):
-        self.plan, self.count, self.precision, self.size = plan, count, precision, plan.size
+        self.plan, self.count, self.size = replace(plan, precision=precision), count, plan.size
         self.frames = plan.frames
         self.said = {"kind": "generated", "size": size_said(plan.size, plan.frames), "resize": "none",
                      "rounding": ROUNDING}  # fmt: skip
@@ -67,9 +67,8 @@ class Generated:
 
     def read(self, numbers: Sequence[int], on_step: OnStep | None = None) -> np.ndarray:
         """Draw them, as one batch."""
-        with autocast(self.plan.device, self.precision):
-            drawn = self.plan.draw(numbers, batch=len(numbers), on_step=on_step)
-            return np.stack([image for _, image in drawn])
+        drawn = self.plan.draw(numbers, batch=len(numbers), on_step=on_step)
+        return np.stack([image for _, image in drawn])
 
 
 class Pictures:

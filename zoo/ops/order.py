@@ -47,6 +47,9 @@ def put(x_RTX: Tensor, rows_ST: Tensor) -> Tensor:
 
 
 def flat(x: Tensor) -> np.ndarray:
-    """The memory behind a tensor, from its first element to its last."""
+    """The memory behind a tensor, from its first element to its last.
+
+    By DLPack: `x.numpy()` would forbid FSDP to free the memory of a gathered weight.
+    """
     extent = 1 + sum((n - 1) * s for n, s in zip(x.shape, x.stride())) if x.numel() else 0
-    return x.as_strided((extent,), (1,)).numpy()
+    return np.from_dlpack(x.detach().as_strided((extent,), (1,)))

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import functools
+import importlib.util
 import os
 from contextlib import AbstractContextManager, nullcontext
 
 import torch
 
+INSTALLED = importlib.util.find_spec("triton") is not None
 DTYPES = (torch.bfloat16, torch.float16, torch.float32)
 
 
@@ -17,16 +18,7 @@ def problem(device: torch.device, dtype: torch.dtype) -> str | None:
         return f"tensors are on {device.type}"
     if dtype not in DTYPES:
         return f"{dtype} is not among {', '.join(map(str, DTYPES))}"
-    return _import_problem()
-
-
-@functools.cache
-def _import_problem() -> str | None:
-    try:
-        import triton  # noqa: F401
-    except ImportError as error:
-        return f"triton cannot be imported ({error})"
-    return None
+    return None if INSTALLED else "triton is not installed"
 
 
 def on(device: torch.device) -> AbstractContextManager[object]:

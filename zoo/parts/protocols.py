@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from zoo.grid import Grid
+from zoo.ops.add_norm import gated_add
 
 
 class Stream(NamedTuple):
@@ -30,9 +31,7 @@ class Stream(NamedTuple):
     @property
     def value(self) -> Tensor:
         """x + gate * y, (B,L,D)."""
-        if self.y is None:
-            return self.x
-        return self.x + self.y if self.gate is None else torch.addcmul(self.x, self.gate, self.y)
+        return self.x if self.y is None else gated_add(self.x, self.y, self.gate)
 
     def settled(self) -> Stream:
         """The same stream with its branch added."""

@@ -9,12 +9,12 @@ from zoo import registry
 from zoo.errors import PartError, RecipeError, compose
 from zoo.recipe.merge import is_element_patch, merge, nest
 from zoo.recipe.node import Node, join, node_of, plain
-from zoo.recipe.schema import VERSION, sections
+from zoo.recipe.schema import SAMPLED, VERSION, sections
 from zoo.recipe.slots import admits_none, choose, fits, inner_default, lay, named
 from zoo.signature import REQUIRED, Field, Type
 
 MAX_DEPTH = 64
-UNPATCHABLE = ("extends", "plugins", "ablate", "version")
+UNPATCHABLE = ("extends", "plugins", "presets", "ablate", "version")
 
 
 def check(tree: Node) -> Node:
@@ -25,30 +25,34 @@ def check(tree: Node) -> Node:
     checker = Checker()
     resolved = checker.recipe(tree)
     errors = dict.fromkeys(checker.errors)
-    if "ablate" in resolved.value:
-        errors.update(_check_ablations(tree, resolved["ablate"], errors))
+    for section in ("presets", "ablate"):
+        if section in resolved.value:
+            errors.update(_check_patches(tree, section, resolved[section], errors))
     if errors:
         raise RecipeError("\n".join(errors))
     return resolved
 
 
-def _check_ablations(tree: Node, ablate: Node, known: dict[str, None]) -> dict[str, None]:
-    """The mistakes that an ablation's patch would bring, each under the ablation's name."""
+def _check_patches(tree: Node, section: str, patches: Node, known: dict[str, None]) -> dict[str, None]:
+    """The mistakes that a preset or an ablation would bring, each under its name."""
     found = {}
-    base = Node({k: n for k, n in tree.value.items() if k != "ablate"}, tree.origin)
-    for name, patch in ablate.children():
-        checker = Checker(prefix=f"ablate.{name}: ")
+    base = Node({k: n for k, n in tree.value.items() if k not in ("presets", "ablate")}, tree.origin)
+    for name, patch in patches.children():
+        checker = Checker(prefix=f"{section}.{name}: ")
         try:
-            checker.recipe(_patched(base, patch, checker))
+            checker.recipe(_patched(base, section, patch, checker))
         except RecipeError as error:
             checker.errors.append(str(error))
         found.update({e: None for e in checker.errors if e.replace(checker.prefix, "", 1) not in known})
     return found
 
 
-def _patched(tree: Node, patch: Node, checker: Checker) -> Node:
+def _patched(tree: Node, section: str, patch: Node, checker: Checker) -> Node:
     for key, node in patch.children():
-        if key.partition(".")[0] in UNPATCHABLE:
+        top = key.partition(".")[0]
+        if section == "presets" and top not in SAMPLED:
+            checker.error(f"{key}: a preset cannot change this", node, allowed=SAMPLED, given=top)
+        elif top in UNPATCHABLE:
             checker.error(f"{key}: an ablation cannot change this", node)
         else:
             tree = lay(tree, nest(key, node))

@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-BESIDE_THE_POINT = ("title", "about", "cite", "published", "ablate", "provenance", "plugins", "eval")
+BESIDE_THE_POINT = ("title", "about", "cite", "published", "presets", "ablate", "provenance", "plugins", "eval")
 """Sections that change no result; plug-ins count through the parts that are used, `eval` only looks on."""
 
 

@@ -95,8 +95,21 @@ class Recipe:
 
     def ablated(self, name: str) -> Recipe:
         """The recipe under one of its named ablations."""
-        patch = walk(self.resolved, "ablate", self.name)
-        return self.override(dict(walk(patch, name, f"{self.name}: ablate").value))
+        return self._patched("ablate", name)
+
+    def preset(self, name: str) -> Recipe:
+        """The recipe with one of its named settings for sampling, for instance "picture".
+
+        Raises: RecipeError naming those that there are.
+        """
+        return self._patched("presets", name)
+
+    def _patched(self, section: str, name: str) -> Recipe:
+        patches = walk(self.resolved, section, self.name).value
+        if name not in patches:
+            raise RecipeError(f"no {name!r} among the {section}", where=self.name, allowed=list(patches) or "none",
+                              given=name)
+        return self.override(dict(patches[name].value), origin=f"{section}.{name}")
 
     def diff(self, other: Recipe) -> list[tuple[str, Any, Any]]:
         """(dotted key, our value, their value) for everything that may change results."""

@@ -15,6 +15,8 @@ from zoo.registry import Make, Part
 from zoo.signature import REQUIRED, Field, Type, fields_of
 
 VERSION = 1
+SAMPLED = ("sampler", "guidance", "autoencoder")
+"""Sections that weights do not fix: what sampling may change."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,6 +41,7 @@ class Sections:
     data: Make[Dataset] | None = None  # the images
     train: Make[Train] = "default"  # steps, batch, optimizer
     eval: Make[Eval] | None = None  # figures of samples while training; null: none
+    presets: dict[str, dict[str, Any]] = field(default_factory=dict)  # name -> patches for sampling
     ablate: dict[str, dict[str, Any]] = field(default_factory=dict)  # name -> patches of dotted keys
 
 

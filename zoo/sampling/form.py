@@ -1,4 +1,4 @@
-"""How the samples of a folder are written and read again: pictures, or videos of one format."""
+"""How samples are written as files and read again: pictures, or videos of one format."""
 
 from __future__ import annotations
 
@@ -19,23 +19,24 @@ ENDINGS = (".png", *(f".{name}" for name in FORMATS))
 
 
 class Form(Protocol):
-    """What a folder of samples holds."""
+    """What samples are: images, or videos of `frames` frames."""
 
     noun: str
     ending: str
+    frames: int
     said: dict[str, Any]
-    """What the record of the folder says about it."""
+    """What the record of the samples says about it."""
 
     def save(self, sample: np.ndarray, path: Path) -> Path: ...
     def read(self, path: Path) -> np.ndarray: ...
     def whole(self, path: Path, size: Size) -> bool: ...
-    def sheet(self, samples: Sequence[np.ndarray], folder: Path) -> Path: ...
+    def sheet(self, samples: Sequence[np.ndarray], path: Path) -> Path: ...
 
 
 class Stills:
-    """PNG files, and grid.png."""
+    """PNG files, and pictures of many."""
 
-    noun, ending = "images", ".png"
+    noun, ending, frames = "images", ".png", 0
 
     def __init__(self):
         self.said: dict[str, Any] = {}
@@ -57,9 +58,9 @@ class Stills:
         except (OSError, SyntaxError, ValueError):
             return False
 
-    def sheet(self, samples: Sequence[np.ndarray], folder: Path) -> Path:
+    def sheet(self, samples: Sequence[np.ndarray], path: Path) -> Path:
         """All of them side by side."""
-        return save_picture(grid(samples), folder / "grid.png")
+        return save_picture(grid(samples), path)
 
 
 @dataclass(frozen=True)
@@ -97,9 +98,9 @@ class Moving:
             return False
         return (height, width) == tuple(size) or (self.format != "gif" and height > 0)
 
-    def sheet(self, samples: Sequence[np.ndarray], folder: Path) -> Path:
+    def sheet(self, samples: Sequence[np.ndarray], path: Path) -> Path:
         """All of them side by side, moving together."""
-        return save_clip(clip_grid(samples), folder / f"grid{self.ending}", self.fps)
+        return save_clip(clip_grid(samples), path, self.fps)
 
 
 def form_of(frames: int, format: str | None = None, fps: float | None = None) -> Form:

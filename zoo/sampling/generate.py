@@ -14,11 +14,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from zoo.autoencoders.frames import by_frame
 from zoo.builder import build_process, section
 from zoo.diffusion.denoiser import Denoiser
 from zoo.diffusion.noise import Noise
 from zoo.errors import ShapeError, ZooError
+from zoo.ops.precision import PRECISIONS, computing
 from zoo.recipe import Recipe
 from zoo.sampling.labels import Labels, labels_for
 from zoo.sampling.size import Size, start_shape
@@ -39,6 +39,7 @@ class Plan:
     shape: tuple[int, ...]
     seed: int
     device: torch.device
+    precision: str = "fp32"
 
     @property
     def frames(self) -> int:
@@ -60,6 +61,7 @@ class Plan:
         y = labels_for(self.backbone, self.recipe, indices, labels)
         self.sampler.check(self.process, self.guidance)
         self.denoiser(y)  # guidance refuses what it cannot guide
+        self.autoencoder.load(self.device)
         return self.batches(indices, y, batch, on_step)
 
     def batches(self, indices: Sequence[int], y: Labels | None, batch: int, on_step: OnStep | None):
@@ -79,19 +81,19 @@ class Plan:
         """(B,H,W,C) uint8; of videos (B,T,H,W,C)."""
         noise = Noise(self.seed, indices)
         x = self.process.prior(noise.start(self.shape, self.device))
-        with evaluating(self.backbone):
+        with evaluating(self.backbone), computing(self.device, self.precision):
             x = self.sampler(self.denoiser(y), x, noise=noise, on_step=on_step)
         finite = torch.isfinite(x.flatten(1)).all(1)
         if not finite.all():
             broken = [i for i, good in zip(indices, finite.tolist()) if not good]
             raise ZooError(f"the network gave values that are not finite for images {broken}", where="sampling",
                            fix="look at the weights, or use more steps")
-        return to_uint8(by_frame(self.autoencoder.decode, x))
+        return to_uint8(self.autoencoder.decode(x))
 
 
 def generate(backbone: nn.Module, recipe: Recipe, indices: Sequence[int], *, seed: int = 0,
              labels: Mapping[str, Any] | None = None, size: Size | None = None, batch: int = 64,
-             device: str | torch.device | None = None, on_step: OnStep | None = None,
+             device: str | torch.device | None = None, precision: str = "fp32", on_step: OnStep | None = None,
              ) -> Iterator[tuple[int, np.ndarray]]:  # fmt: skip
     """Yields (index, image), the image (H,W,C) or video (T,H,W,C) uint8, in the order of `indices`.
 
@@ -101,26 +103,31 @@ def generate(backbone: nn.Module, recipe: Recipe, indices: Sequence[int], *, see
         size: (height, width) in pixels; None is the recipe's.
         batch: images at a time.
         device: where to compute, the backbone is moved there; None leaves it where it is.
+        precision: fp32, tf32, bf16 or fp16, of matrix products; below fp32 the batch size shows in the last bits.
         on_step: hears (step, steps, x) of each batch.
 
     Raises: ShapeError, ZooError before anything is drawn, if sizes, labels, sampler and guidance do not fit.
     """
-    return plan(backbone, recipe, seed=seed, size=size, device=device).draw(indices, labels, batch, on_step)
+    planned = plan(backbone, recipe, seed=seed, size=size, device=device, precision=precision)
+    return planned.draw(indices, labels, batch, on_step)
 
 
 def plan(backbone: nn.Module, recipe: Recipe, *, seed: int = 0, size: Size | None = None,
-         device: str | torch.device | None = None) -> Plan:  # fmt: skip
-    """The parts of the recipe that sampling needs, built and checked against each other."""
+         device: str | torch.device | None = None, precision: str = "fp32") -> Plan:  # fmt: skip
+    """The parts of the recipe that sampling needs, built and checked against each other.
+
+    Raises: ShapeError, ZooError if size, autoencoder or precision do not fit.
+    """
+    if precision not in PRECISIONS:
+        raise ZooError(f"precision {precision!r}", where="sampling", allowed=PRECISIONS, given=precision)
     device = torch.device(device) if device is not None else next(backbone.parameters()).device
-    autoencoder = section(recipe, "autoencoder")()
-    shape = start_shape(backbone, recipe, autoencoder, size)
+    autoencoder, sampler, guidance = (section(recipe, name)() for name in ("autoencoder", "sampler", "guidance"))
+    shape = start_shape(backbone, recipe, autoencoder, size, getattr(guidance, "multiple", 1))
     if autoencoder.factor == 1 and shape[-3] not in (1, 3):
         raise ShapeError(f"the model makes {shape[-3]} channels, an image has 1 or 3", where="autoencoder",
                          fix="these are latents: name the autoencoder that decodes them")
-    if isinstance(autoencoder, nn.Module):
-        autoencoder.to(device).eval()
-    sampler, guidance = section(recipe, "sampler")(), section(recipe, "guidance")()
-    return Plan(backbone.to(device), recipe, build_process(recipe), sampler, guidance, autoencoder, shape, seed, device)
+    return Plan(backbone.to(device), recipe, build_process(recipe), sampler, guidance, autoencoder, shape, seed,
+                device, precision)  # fmt: skip
 
 
 def to_uint8(images: Tensor) -> np.ndarray:

@@ -61,7 +61,9 @@ def class_names(recipe: Recipe, label: str) -> list[str]:
 
 
 def parse_classes(words: Sequence[int | str], backbone: nn.Module, recipe: Recipe) -> Choice:
-    """Classes from numbers and names, for instance ["flags", "style=google"]; labels not named keep all classes.
+    """Classes from numbers, ranges and names, for instance ["0..3", "flags", "style=google"].
+
+    Labels not named keep all classes.
 
     Raises: ZooError if the model has no classes, or for a name or number that is not one; it lists what is.
     """
@@ -73,7 +75,7 @@ def parse_classes(words: Sequence[int | str], backbone: nn.Module, recipe: Recip
     named: dict[str, list[int]] = {}
     for word in words:
         label, name = _label_of(str(word).strip(), counts, recipe)
-        named.setdefault(label, []).append(class_number(name, counts[label], class_names(recipe, label)))
+        named.setdefault(label, []).extend(class_numbers(name, counts[label], class_names(recipe, label)))
     told = {*named, *trained_labels(recipe, counts)}
     return {label: named.get(label, range(count)) for label, count in counts.items() if label in told}
 
@@ -88,6 +90,17 @@ def _label_of(word: str, counts: Mapping[str, int], recipe: Recipe) -> tuple[str
         return (known or list(counts))[0], word
     raise ZooError(f"{word!r} could be a class of {' or '.join(known or counts)}", where="classes",
                    fix=f"say which, for instance {next(iter(counts))}={word}")
+
+
+def class_numbers(word: str, count: int, names: Sequence[str]) -> Sequence[int]:
+    """The numbers of one class, or of a range that includes both its ends, such as 0..9."""
+    first, dots, last = word.partition("..")
+    if not dots or word in names:
+        return [class_number(word, count, names)]
+    low, high = class_number(first, count, names), class_number(last, count, names)
+    if high < low:
+        raise ZooError(f"classes {word}: a range that ends before it begins", where="classes", fix=f"{last}..{first}")
+    return range(low, high + 1)
 
 
 def class_number(word: str, count: int, names: Sequence[str]) -> int:

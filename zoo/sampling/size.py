@@ -13,19 +13,20 @@ from zoo.recipe import Recipe
 Size = tuple[int, int]
 
 
-def start_shape(backbone: nn.Module, recipe: Recipe, autoencoder: Any, size: Size | None) -> tuple[int, ...]:
+def start_shape(backbone: nn.Module, recipe: Recipe, autoencoder: Any, size: Size | None,
+                factor: int = 1) -> tuple[int, ...]:  # fmt: skip
     """The shape (C,H,W) or (T,C,H,W) of the noise behind images of `size` (height, width) in pixels.
 
     Args:
         size: None is the size of the recipe.
+        factor: of the smaller image that the guidance looks at as well.
 
     Raises: ShapeError if the size cannot be cut into the network's patches; it names the nearest that can.
     """
     *outer, height, width = recipe["shape"]
-    if size is not None:
-        check_size(size, autoencoder.factor * getattr(getattr(backbone, "patch", None), "size", 1))
-        height, width = (side // autoencoder.factor for side in size)
-    return (*outer, height, width)
+    size = size or (height * autoencoder.factor, width * autoencoder.factor)
+    check_size(size, autoencoder.factor * getattr(getattr(backbone, "patch", None), "size", 1) * factor)
+    return (*outer, *(side // autoencoder.factor for side in size))
 
 
 def check_size(size: Size, multiple: int) -> None:
@@ -35,8 +36,8 @@ def check_size(size: Size, multiple: int) -> None:
     below = [max(side // multiple, 1) * multiple for side in size]
     above = [max(-(-side // multiple), 1) * multiple for side in size]
     near = " or ".join(dict.fromkeys(f"{h}x{w}" for h, w in (below, above)))
-    raise ShapeError(f"size {size[0]}x{size[1]} is not a multiple of {multiple}, this model's patch times its "
-                     "autoencoder's factor", fix=f"use {near}")
+    raise ShapeError(f"size {size[0]}x{size[1]} is not a multiple of {multiple}, this model's patch times the "
+                     "factors of its autoencoder and of upsample guidance", fix=f"use {near}")
 
 
 def parse_size(text: str) -> Size:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 import shutil
 from pathlib import Path
@@ -24,8 +25,12 @@ from zoo.weights.folder import STEP, manifest_files
 MANIFEST, FORMAT = "MANIFEST.json", 1
 
 
-def save(root: Path, recipe: Recipe, step: int, images: int, files: Files, scalars: dict[str, Any]) -> Path:
+def save(root: Path, recipe: Recipe, step: int, images: int, files: Files, scalars: dict[str, Any],
+         val: float | None = None) -> Path:  # fmt: skip
     """Write one checkpoint and return its folder; whatever fails, the older ones are untouched.
+
+    Args:
+        val: its loss on held-out images, if it was measured.
 
     Raises: OSError if the disk refuses.
     """
@@ -38,6 +43,7 @@ def save(root: Path, recipe: Recipe, step: int, images: int, files: Files, scala
             save_weights(aside / f"{name}.safetensors", tensors, text, {"step": step, "images": images})
         manifest = {
             "format": FORMAT, "step": step, "images": images, "recipe": recipe.hash, "scalars": scalars,
+            "val": val if val is None or math.isfinite(val) else None,
             "files": [_entry(aside / f"{name}.safetensors") for name in files],
         }  # fmt: skip
         _write(aside / MANIFEST, json.dumps(manifest, indent=1))
@@ -93,14 +99,30 @@ def newest(root: Path) -> tuple[Path | None, dict[str, Any], list[str]]:
     return None, {}, []
 
 
-def prune(root: Path, keep: int) -> None:
-    """Delete all but the `keep` newest checkpoints, if the newest one verifies; 0 keeps all."""
+def prune(root: Path, keep: int, *, best: bool = False) -> None:
+    """Delete all but the `keep` newest checkpoints, if the newest one verifies; 0 keeps all.
+
+    Args:
+        best: spare the one with the lowest loss on held-out images too.
+    """
     if not keep:
         return
     found = steps(root)
     verify(found[0])
+    losses = {folder: val for folder in found if best and (val := _val(folder)) is not None}
+    spared = min(losses, key=lambda folder: losses[folder], default=None)
     for folder in found[keep:]:
-        shutil.rmtree(folder)
+        if folder != spared:
+            shutil.rmtree(folder)
+
+
+def _val(folder: Path) -> float | None:
+    """The loss that a manifest names."""
+    try:
+        val = json.loads((folder / MANIFEST).read_text()).get("val")
+    except (OSError, ValueError, AttributeError):
+        return None
+    return val if isinstance(val, float) else None
 
 
 def sweep(root: Path) -> None:

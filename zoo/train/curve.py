@@ -51,7 +51,7 @@ def draw_curve(records: Sequence[Record], path: Path, title: str) -> Path | None
     up = _scale(_range(losses, 1.05), HEIGHT - BOTTOM, TOP)
     sheet = Image.new("RGB", (WIDTH * SHARP, HEIGHT * SHARP), PAPER)
     pen = ImageDraw.Draw(sheet)
-    _axes(pen, across, up, _range(steps, 1.0), _range(losses, 1.05), title)
+    _axes(pen, across, up, _range(steps, 1.0), _range(losses, 1.05))
     for name, points in lines.items():
         color, width = STYLES[name]
         places = [(across(x) * SHARP, up(y) * SHARP) for x, y in points]
@@ -60,7 +60,7 @@ def draw_curve(records: Sequence[Record], path: Path, title: str) -> Path | None
         if len(places) < 40 and name.startswith("val"):
             for x, y in places:
                 pen.ellipse((x - 3 * SHARP, y - 3 * SHARP, x + 3 * SHARP, y + 3 * SHARP), fill=color)
-    _legend(pen, list(lines))
+    _title(pen, title, _legend(pen, list(lines)))
     return save_picture(sheet.resize((WIDTH, HEIGHT), Image.Resampling.LANCZOS), path)
 
 
@@ -76,7 +76,7 @@ def ticks(low: float, high: float, most: int = 10) -> list[float]:
     return [k * step for k in range(math.ceil(low / step), math.floor(high / step) + 1)]
 
 
-def _axes(pen: ImageDraw.ImageDraw, across: Scale, up: Scale, steps: Range, losses: Range, title: str) -> None:
+def _axes(pen: ImageDraw.ImageDraw, across: Scale, up: Scale, steps: Range, losses: Range) -> None:
     small = ImageFont.load_default(12 * SHARP)
     for x in ticks(*steps):
         place = across(x) * SHARP
@@ -87,11 +87,20 @@ def _axes(pen: ImageDraw.ImageDraw, across: Scale, up: Scale, steps: Range, loss
         pen.line((LEFT * SHARP, place, (WIDTH - RIGHT) * SHARP, place), fill=FAINT, width=SHARP)
         pen.text(((LEFT - 8) * SHARP, place), f"{y:.3g}", INK, small, anchor="rm")
     pen.text((WIDTH / 2 * SHARP, (HEIGHT - 8) * SHARP), "updates", INK, small, anchor="mb")
-    pen.text((LEFT * SHARP, 14 * SHARP), title, INK, ImageFont.load_default(14 * SHARP), anchor="lt")
 
 
-def _legend(pen: ImageDraw.ImageDraw, names: list[str]) -> None:
-    """Names at the top right, each behind a stroke of its line."""
+def _title(pen: ImageDraw.ImageDraw, title: str, end: float) -> None:
+    """The title at the top left, shortened if it would reach into the legend at `end`."""
+    font, room = ImageFont.load_default(14 * SHARP), end - LEFT * SHARP
+    if font.getlength(title) > room:
+        while title and font.getlength(f"{title}...") > room:
+            title = title[:-1]
+        title = f"{title.rstrip()}..."
+    pen.text((LEFT * SHARP, 14 * SHARP), title, INK, font, anchor="lt")
+
+
+def _legend(pen: ImageDraw.ImageDraw, names: list[str]) -> float:
+    """Names at the top right, each behind a stroke of its line; returns where they begin."""
     font, right = ImageFont.load_default(12 * SHARP), (WIDTH - RIGHT) * SHARP
     for name in reversed([n for n in names if n != "train" or len(names) == 1]):
         color, width = STYLES[name]
@@ -99,6 +108,7 @@ def _legend(pen: ImageDraw.ImageDraw, names: list[str]) -> None:
         right -= font.getlength(name) + 6 * SHARP
         pen.line((right - 18 * SHARP, 21 * SHARP, right, 21 * SHARP), fill=color, width=round(width * SHARP))
         right -= 34 * SHARP
+    return right
 
 
 def _range(values: Sequence[float], margin: float) -> Range:

@@ -8,6 +8,8 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
+from zoo.train.shards import local, spread, whole
+
 
 class EMA:
     """An exponential moving average of a model's parameters, float32, that starts as a copy of them.
@@ -19,22 +21,23 @@ class EMA:
         self.decay = decay
         self.names = [name for name, _ in model.named_parameters()]
         self.parameters = list(model.parameters())
-        self.averages = [p.detach().float().clone() for p in self.parameters]
+        self.held = [local(p.detach()) for p in self.parameters]  # where FSDP leaves a process a part only
+        self.averages = [tensor.float().clone() for tensor in self.held]
 
     @torch.no_grad()
     def update(self) -> None:
         """Take in the parameters as they are now."""
-        torch._foreach_lerp_(self.averages, [p.detach() for p in self.parameters], 1 - self.decay)
+        torch._foreach_lerp_(self.averages, self.held, 1 - self.decay)
 
     def tensors(self) -> dict[str, Tensor]:
-        """The averages by parameter name."""
-        return dict(zip(self.names, self.averages))
+        """The averages by parameter name, complete."""
+        return {n: whole(average, p) for n, average, p in zip(self.names, self.averages, self.parameters)}
 
     @torch.no_grad()
     def load(self, tensors: dict[str, Tensor]) -> None:
         """Take over averages saved by name."""
-        for name, average in zip(self.names, self.averages):
-            average.copy_(tensors[name])
+        for name, average, parameter in zip(self.names, self.averages, self.parameters):
+            average.copy_(local(spread(tensors[name], parameter, name)))
 
     @contextmanager
     def applied(self) -> Iterator[None]:
@@ -45,6 +48,10 @@ class EMA:
         finally:
             self._swap()
 
+    @torch.no_grad()
     def _swap(self) -> None:
-        for i, parameter in enumerate(self.parameters):
-            parameter.data, self.averages[i] = self.averages[i], parameter.data
+        """Values change places, memory does not: others hold on to it."""
+        for average, tensor in zip(self.averages, self.held):
+            weights = tensor.clone()
+            tensor.copy_(average)
+            average.copy_(weights)

@@ -40,7 +40,12 @@ class Evaluation:
         return last or state.images // self.every > (state.images - state.batch) // self.every
 
     def __call__(self, state: State, stop: object = False) -> Record:
-        """The figures; nothing if asked to stop meanwhile, or if the samples are not finite."""
+        """The figures; nothing if asked to stop meanwhile, or if the samples are not finite.
+
+        Of several processes with whole weights only the first one looks; the others wait for it at the next update.
+        """
+        if not (state.ranks.first or state.parallel.sharded):
+            return {}
         out, run = self.folder / f"step-{state.step:08d}.json", str(self.folder.parent)
         model = {"source": run, "recipe": self.recipe.hash, "weights": "", "ema": bool(state.emas), "step": state.step}
         averaged = state.emas[0].applied() if state.emas else nullcontext()

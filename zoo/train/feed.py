@@ -5,14 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import torch
-from torch import nn
+from torch import Tensor
 
-from zoo.autoencoders.frames import by_frame
+from zoo.autoencoders.moments import posterior_sample
 from zoo.builder import section
 from zoo.data.loader import Batch, batches, val_batches
-from zoo.errors import RecipeError
+from zoo.data.protocols import Latent
+from zoo.errors import DataError, RecipeError
 from zoo.recipe import Recipe
+from zoo.train.ranks import Ranks
 from zoo.train.settings import Train
+from zoo.train.step import generator
+
+LATENTS = 1
+"""The stream of chance that draws latents; the objective's is 0."""
 
 
 class Feed:
@@ -21,33 +27,63 @@ class Feed:
     Raises: RecipeError if the recipe names no data; DataError if they are missing.
     """
 
-    def __init__(self, recipe: Recipe, settings: Train, device: torch.device):
+    def __init__(self, recipe: Recipe, settings: Train, ranks: Ranks):
         if recipe.get("data", None) is None:
             raise RecipeError("this recipe names no data to train on", where=recipe.name,
                               fix="add for instance data.use=emoji, or data={use: folder, path: pictures}")
-        self.settings, self.device, self.shape = settings, device, tuple(recipe["shape"])
-        self.autoencoder = section(recipe, "autoencoder")()
-        if isinstance(self.autoencoder, nn.Module):
-            self.autoencoder.to(device).eval()
+        self.settings, self.ranks, self.device = settings, ranks, ranks.device
+        self.shape, self.autoencoder = tuple(recipe["shape"]), section(recipe, "autoencoder")()
         *frames, _, height, width = self.shape
         size = (*frames, height * self.autoencoder.factor, width * self.autoencoder.factor)
         self.datasets = tuple(section(recipe, "data")(size, split) for split in ("train", "val"))
+        self.latent: Latent | None = getattr(self.datasets[0], "latent", None)
+        check_identity(recipe, self.latent)
 
     def batches(self, start: int) -> Iterator[Batch]:
-        """Training batches for ever, from image number `start` on."""
+        """This process's share of training batches, for ever, from image number `start` on."""
         settings = self.settings
         for batch in batches(self.datasets[0], seed=settings.seed, batch=settings.batch, start=start,
-                             workers=settings.workers, flip=settings.flip, device=self.device):  # fmt: skip
-            yield self._encoded(batch)
+                             workers=settings.workers, flip=settings.flip, device=self.device,
+                             share=self.ranks.share):  # fmt: skip
+            yield self._encoded(batch, noisy=True)
 
     def held_out(self, batch: int) -> Iterator[Batch]:
-        """One pass over the first `val_images` held-out images."""
+        """One pass over `val_images` held-out images, the same in every process."""
         for part in val_batches(self.datasets[1], batch=batch, count=self.settings.val_images,
                                 workers=self.settings.workers, device=self.device):
             yield self._encoded(part)
 
     @torch.no_grad()
-    def _encoded(self, batch: Batch) -> Batch:
-        if tuple(batch.images.shape[1:]) == self.shape:
-            return batch
-        return batch._replace(images=by_frame(self.autoencoder.encode, batch.images))
+    def _encoded(self, batch: Batch, noisy: bool = False) -> Batch:
+        """Latents (B,[T,]c,h,w) of images or clips; of moments, drawn anew for training, or their mean."""
+        if (latent := self.latent) is None:
+            if tuple(batch.images.shape[1:]) == self.shape:
+                return batch
+            return batch._replace(images=self.autoencoder.encode(batch.images))
+        if batch.images.shape[-3] == self.shape[-3]:
+            return batch._replace(images=(batch.images - latent.shift) * latent.scale)
+        noise = self._noise(batch) if noisy else None
+        return batch._replace(images=posterior_sample(batch.images, noise, latent.scale, latent.shift))
+
+    def _noise(self, batch: Batch) -> Tensor:
+        """Of a share of a batch: everybody draws for all images of the batch, as the objective does."""
+        before = batch.first % self.settings.batch
+        chance = generator(self.settings.seed, batch.first - before, self.device, stream=LATENTS)
+        whole = torch.randn((self.settings.batch, *self.shape), generator=chance, device=self.device)
+        return whole[before : before + len(batch.images)]
+
+
+def check_identity(recipe: Recipe, latent: Latent | None) -> None:
+    """Whether latents were made by the autoencoder that will decode samples.
+
+    Raises: DataError naming both.
+    """
+    named = {} if latent is None else dict(latent.autoencoder)
+    wanted = recipe["autoencoder"]
+    if not named or wanted["use"] == "identity":
+        return
+    differs = [k for k in ("use", "path", "subfolder", "scale") if k in named and named[k] != wanted.get(k)]
+    if differs:
+        listed = "; ".join(f"{key} {named[key]!r}, the recipe has {wanted.get(key)!r}" for key in differs)
+        raise DataError(f"these latents were made by another autoencoder: {listed}", where="data",
+                        fix="name it in the recipe's autoencoder section, or encode the images again")

@@ -22,9 +22,9 @@ class NonFiniteError(ZooError):
 class Guard:
     """Keeps a bad update out of the weights, on the device, and tells the host when it next looks.
 
-    `raise`: from the first bad update on, nothing is changed any more, and `check` raises. `skip`: bad
-    updates are left out and counted. An overflow of scaled float16 gradients is neither: it is skipped, and
-    the scale falls; it is bad only once the scale has fallen to 1.
+    `raise` and `rollback`: from the first bad update on, nothing is changed any more, and `check` raises, or has the
+    last checkpoint's weights fetched. `skip`: bad updates are left out and counted. An overflow of scaled float16
+    gradients is neither: it is skipped, and the scale falls; it is bad only once the scale has fallen to 1.
     """
 
     def __init__(self, policy: str, device: torch.device):
@@ -42,18 +42,26 @@ class Guard:
         self.first_bad = torch.where(fresh, state.step, self.first_bad)
         return overflow | (self.first_bad >= 0)
 
-    def check(self, explain: Callable[[int], str]) -> None:
-        """Raise if an update was bad; `explain(step)` finds out where.
+    def check(self, explain: Callable[[int], str], roll_back: Callable[[str], bool] = lambda reason: False) -> None:
+        """Act if an update was bad; `explain(step)` finds out where.
+
+        Args:
+            roll_back: brings back what was saved last, under `rollback`; False if there is nothing new to bring.
 
         Raises: NonFiniteError.
         """
         step = self.first_bad.item()
-        if step >= 0:
-            raise NonFiniteError(
-                explain(step), where=f"update {step}",
-                fix="the weights are as the update before left them, and nothing was saved since; lower "
-                    "train.optimizer.lr, set train.clip=1, or train.nonfinite=skip",
-            )  # fmt: skip
+        if step < 0:
+            return
+        reason = explain(step)
+        if self.policy == "rollback" and roll_back(f"update {step}: {reason}"):
+            self.first_bad.fill_(-1)
+            return
+        raise NonFiniteError(
+            reason, where=f"update {step}",
+            fix="the weights are as the update before left them, and nothing was saved since; lower "
+                "train.optimizer.lr, set train.clip=1, or train.nonfinite=skip",
+        )  # fmt: skip
 
 
 def diagnose(backbone: nn.Module, losses: Callable[[], Tensor], first: int) -> str:

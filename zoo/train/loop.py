@@ -6,9 +6,7 @@ from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 
-import torch
-
-from zoo.builder import section
+from zoo.builder import section, summary
 from zoo.errors import DataError
 from zoo.recipe import Recipe
 from zoo.sampling.api import pick_device
@@ -19,12 +17,14 @@ from zoo.train.page import write_page
 from zoo.train.precision import configure
 from zoo.train.preview import Preview
 from zoo.train.progress import Progress
+from zoo.train.ranks import Ranks, joined
 from zoo.train.report import report
 from zoo.train.run import Run
 from zoo.train.settings import Train
 from zoo.train.state import State
-from zoo.train.step import Draw, Objective, Update
+from zoo.train.step import Objective, Update
 from zoo.train.stop import Stop
+from zoo.train.usage import Usage
 from zoo.train.validate import Validation
 
 
@@ -32,7 +32,8 @@ def train(recipe: Recipe, folder: str | Path, *, resume: bool = False, device: s
           max_minutes: float = 0.0) -> str:  # fmt: skip
     """Train what a recipe describes, in a run folder; returns in a sentence how it ended.
 
-    It stops cleanly, with a checkpoint, after the last step, at Ctrl-C or SIGTERM, and at the time limit.
+    It stops cleanly, with a checkpoint, after the last step, at Ctrl-C or SIGTERM, and at the time limit. Started
+    by torchrun or srun in several processes, these share each batch; only the first one writes and says anything.
 
     Args:
         resume: continue from the newest valid checkpoint of the folder, if there is one.
@@ -41,19 +42,24 @@ def train(recipe: Recipe, folder: str | Path, *, resume: bool = False, device: s
     Raises: ZooError if the folder is in use or holds another run, if data or recipe do not fit, or if a
         loss is not finite.
     """
-    settings, place = section(recipe, "train")(), pick_device(device)
-    configure(place, settings.precision, settings.deterministic)
+    settings = section(recipe, "train")()
     with ExitStack() as stack:
-        stop = stack.enter_context(Stop(max_minutes or settings.max_minutes))
-        run = stack.enter_context(Run(Path(folder), recipe, settings, resume=resume))
-        screen = stack.enter_context(Progress(settings))
-        state, feed = State.start(recipe, settings, place), Feed(recipe, settings, place)
-        for line in report(recipe, settings, place, feed.datasets):
+        ranks = stack.enter_context(joined(pick_device(device)))
+        configure(ranks.device, settings.precision, settings.deterministic)
+        stop = stack.enter_context(Stop(max_minutes or settings.max_minutes, ranks.any))
+        run = stack.enter_context(Run(Path(folder), recipe, settings, ranks, resume=resume))
+        screen = stack.enter_context(Progress(settings, quiet=not ranks.first))
+        state, feed = State.start(recipe, settings, ranks), Feed(recipe, settings, ranks)
+        for line in report(recipe, settings, ranks, feed.datasets):
             screen.say(line)
+        screen.usage = Usage(summary(recipe)["macs"], ranks.device, settings.precision, ranks.size)
         run.restore(state, screen.say)
         if state.step >= settings.steps:
-            return f"nothing to do: {folder} has reached step {state.step:,} of {settings.steps:,}"
+            done = f"nothing to do: {folder} has reached step {state.step:,} of {settings.steps:,}"
+            return done if ranks.first else ""
         learn(state, run, feed, screen, stop)
+    if not ranks.first:
+        return ""
     finished = state.step >= settings.steps
     how = f"finished {state.step:,} updates" if finished else f"stopped by {stop.reason} at step {state.step:,}"
     return f"{how}; everything is in {folder}"
@@ -63,10 +69,10 @@ def rehearse(recipe: Recipe, device: str = "auto") -> list[str]:
     """What `train` would say before its first update."""
     settings, place = section(recipe, "train")(), pick_device(device)
     try:
-        data = Feed(recipe, settings, place).datasets
+        data = Feed(recipe, settings, Ranks(place)).datasets
     except DataError as error:  # a rehearsal needs no pictures
         data = error
-    return [*report(recipe, settings, place, data)]
+    return [*report(recipe, settings, Ranks(place), data)]
 
 
 def learn(state: State, run: Run, feed: Feed, screen: Progress, stop: Stop) -> None:
@@ -74,23 +80,22 @@ def learn(state: State, run: Run, feed: Feed, screen: Progress, stop: Stop) -> N
 
     A request to stop cuts a validation or a preview short; that one is not made up for when the run goes on.
     """
-    settings, start = run.settings, state.step
+    settings, ranks, start = run.settings, run.ranks, state.step
     objective = Objective(run.recipe, state.backbone, settings.precision)
     guard = Guard(settings.nonfinite, feed.device)
-    update = Update(objective, settings, guard)
-    validate = Validation(objective, partial(feed.held_out, state.micro), settings.seed)
+    update = Update(objective.through(state.parallel.network()), settings, guard)
+    validate = Validation(objective, partial(feed.held_out, state.micro * ranks.size), settings.seed, ranks)
     preview = Preview(run.recipe, settings, state, run.samples, screen.say)
     evaluate = Evaluation(run.recipe, settings, state, run.folder / "eval", screen.say)
-    explain = partial(replay, state, objective, feed, settings)
-    if settings.compile:
-        compile_blocks(state.backbone)
+    check = partial(guard.check, partial(replay, state, objective, feed, settings),
+                    partial(run.roll_back, state, screen.say))  # fmt: skip
     batches = feed.batches(state.images)
     screen.mark(state)
     while True:
         last, asked, record = state.step >= settings.steps, bool(stop), {}
         due = partial(is_due, state.step, start, last)
         if due(settings.log_every):
-            guard.check(explain)
+            check()
             record = {**state.meter.read(), "lr": state.optimizer.param_groups[0]["lr"], **screen.measure(state)}
         if due(settings.val_every):
             record |= validate(state, not last and stop)
@@ -102,10 +107,10 @@ def learn(state: State, run: Run, feed: Feed, screen: Progress, stop: Stop) -> N
         if due(settings.preview_every):
             preview(state, not last and stop)
         if due(settings.save_every) or ((last or asked) and state.step > start):
-            guard.check(explain)
+            check()
             run.save(state, screen.say)
         looked = looked_closely or any(map(due, (settings.val_every, settings.preview_every, settings.save_every)))
-        if looked or asked:
+        if (looked or asked) and ranks.first:
             write_page(run.folder, run.recipe, run.history)
         if last or asked:
             break
@@ -122,19 +127,25 @@ def is_due(step: int, start: int, last: bool, every: int) -> bool:
 
 
 def replay(state: State, objective: Objective, feed: Feed, settings: Train, step: int) -> str:
-    """Compute update `step` once more, with the weights that it met, to say what went wrong."""
-    batch = next(feed.batches(step * state.batch))
-    draw = objective.draw(batch.images, settings.seed, batch.first, settings.label_dropout)
+    """Compute update `step` once more, with the weights that it met, to say what went wrong.
+
+    Weights that are spread over processes cannot be looked at by one of them alone.
+    """
+    first = step * state.batch
+    mine = "" if state.parallel.sharded else replay_share(state, objective, feed, settings, first)
+    unknown = f"images {first} to {first + state.batch - 1} gave numbers that are not finite, and now do not"
+    return next((reason for reason in state.ranks.texts(mine) if reason), unknown)
+
+
+def replay_share(state: State, objective: Objective, feed: Feed, settings: Train, first: int) -> str:
+    """What is not finite in this process's share of the batch at image `first`, or an empty text."""
+    batch = next(feed.batches(first))
+    draw = objective.draw(batch.images, settings.seed, first, settings.label_dropout, batch=state.batch,
+                          before=batch.first - first)  # fmt: skip
     for at in range(0, len(batch.images), state.micro):
         rows = slice(at, at + state.micro)
-        part, labels = Draw(*(v[rows] for v in draw)), {name: v[rows] for name, v in batch.labels.items()}
-        losses = partial(objective, batch.images[rows], labels, part, dropping=settings.label_dropout > 0)
-        if reason := diagnose(state.backbone, losses, batch.first + at):
+        part = batch.rows(rows)
+        losses = partial(objective, part.images, part.labels, draw.rows(rows), dropping=settings.label_dropout > 0)
+        if reason := diagnose(state.backbone, losses, part.first):
             return reason
-    return f"images {batch.first} to {batch.first + state.batch - 1} gave numbers that are not finite, and now do not"
-
-
-def compile_blocks(backbone: torch.nn.Module) -> None:
-    """Compile each block by itself, which is quick; a backbone without blocks as a whole."""
-    for block in getattr(backbone, "blocks", [backbone]):
-        block.compile()
+    return ""

@@ -1,30 +1,22 @@
-"""Number formats of training: autocast, TF32, the scale of float16 losses. Set here and nowhere else."""
+"""Number formats of training: process-wide switches and the scale of float16 losses."""
 
 from __future__ import annotations
 
 import os
-from contextlib import AbstractContextManager
 
 import torch
 from torch import Tensor
 
-AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
+from zoo.ops.precision import allow_tf32
 
 
 def configure(device: torch.device, precision: str, deterministic: bool) -> None:
     """Process-wide switches: TF32 for every precision but `fp32`, deterministic kernels if asked for."""
-    torch.set_float32_matmul_precision("highest" if precision == "fp32" else "high")
-    torch.backends.cudnn.allow_tf32 = precision != "fp32"
+    allow_tf32(precision)
     torch.backends.cudnn.benchmark = not deterministic and device.type == "cuda"
     if deterministic:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.use_deterministic_algorithms(deterministic)
-
-
-def autocast(device: torch.device, precision: str) -> AbstractContextManager:
-    """Matrix products in half precision; parameters, norms and scan states stay float32."""
-    dtype = AUTOCAST.get(precision, torch.bfloat16)
-    return torch.autocast(device.type, dtype=dtype, enabled=precision in AUTOCAST)
 
 
 class LossScale:

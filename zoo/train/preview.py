@@ -7,6 +7,7 @@ from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 from PIL import Image
 
 from zoo.builder import factory
@@ -15,7 +16,6 @@ from zoo.recipe import Recipe
 from zoo.sampling.generate import Plan, plan
 from zoo.sampling.motion import clip_grid, save_clip
 from zoo.sampling.picture import grid, save_picture, strip
-from zoo.train.precision import autocast
 from zoo.train.settings import Train
 from zoo.train.state import State
 
@@ -26,15 +26,16 @@ class Preview:
     """`preview(state, stop)` writes `samples/step-00012000.png`, and `samples/strip.png` over time.
 
     Of videos the pictures show the frame in the middle, and a GIF of the same name the whole.
+    All processes draw the same images, in step, because their weights may be spread; the first one writes.
 
     Raises: ZooError at the start if the sampler fits neither process nor guidance.
     """
 
     def __init__(self, recipe: Recipe, settings: Train, state: State, folder: Path, say: Callable[[str], None]):
         self.folder, self.say, self.settings = folder, say, settings
-        drawing = plan(state.backbone, recipe, seed=settings.seed)
-        self.plan = replace(drawing, sampler=_sampler(settings, drawing))
         if settings.preview_every:
+            drawing = plan(state.backbone, recipe, seed=settings.seed, precision=settings.precision)
+            self.plan = replace(drawing, sampler=_sampler(settings, drawing))
             self.plan.sampler.check(self.plan.process, self.plan.guidance)
 
     def __call__(self, state: State, stop: object = False) -> Path | None:
@@ -42,7 +43,7 @@ class Preview:
         images, path = [], self.folder / f"step-{state.step:08d}.png"
         averaged = state.emas[0].applied() if state.emas else nullcontext()
         try:
-            with averaged, autocast(self.plan.device, self.settings.precision):
+            with averaged:
                 for _, image in self.plan.draw(range(self.settings.preview_count), batch=max(state.micro, 1)):
                     if stop:
                         return None
@@ -50,12 +51,17 @@ class Preview:
         except ZooError as error:
             self.say(f"no preview at step {state.step}: {error}")
             return None
+        if state.ranks.first:
+            self.write(images, path)
+            self.draw_strip(state.step)
+        return path
+
+    def write(self, images: list[np.ndarray], path: Path) -> None:
+        """Images (H,W,C), or videos (T,H,W,C), side by side."""
         if self.plan.frames:
             save_clip(clip_grid(images), path.with_suffix(".gif"))
             images = [clip[len(clip) // 2] for clip in images]
         save_picture(grid(images, gap=GAP), path)
-        self.draw_strip(state.step)
-        return path
 
     def draw_strip(self, step: int) -> None:
         """The first column of at most a dozen grids up to `step`, from left to right."""

@@ -11,8 +11,10 @@ from rich.live import Live
 from rich.text import Text
 
 from zoo.loggers.protocol import Record
+from zoo.sampling.progress import duration
 from zoo.train.settings import Train
 from zoo.train.state import State
+from zoo.train.usage import Usage
 
 BARS = "▁▂▃▄▅▆▇█"
 
@@ -20,12 +22,16 @@ BARS = "▁▂▃▄▅▆▇█"
 class Progress:
     """Says what happens, and how far it is."""
 
-    def __init__(self, settings: Train, console: Console | None = None):
-        self.settings, self.console = settings, console or Console(highlight=False, soft_wrap=True)
-        self.live = Live(console=self.console, auto_refresh=False, transient=True) if self.console.is_terminal else None
+    def __init__(self, settings: Train, console: Console | None = None, *, quiet: bool = False):
+        self.settings = settings
+        self.console = console or Console(highlight=False, soft_wrap=True, quiet=quiet)
+        watched = self.console.is_terminal and not quiet
+        self.live = Live(console=self.console, auto_refresh=False, transient=True) if watched else None
         self.losses: list[float] = []
         self.speed = self.painted = 0.0
         self.mark_time, self.mark_images = 0.0, 0
+        self.usage: Usage | None = None
+        self.used: Record = {}
 
     def __enter__(self) -> Progress:
         if self.live:
@@ -51,7 +57,8 @@ class Progress:
         self.speed = seen / max(time.perf_counter() - self.mark_time, 1e-9) if seen else self.speed
         if first and seen:
             self.say(f"{self.speed:,.0f} images/s: {duration(self.left(state))} to go, previews and saves apart")
-        return {"images": state.images, "images_per_second": round(self.speed, 2)}
+        self.used = self.usage(self.speed) if self.usage else {}
+        return {"images": state.images, "images_per_second": round(self.speed, 2), **self.used}
 
     def left(self, state: State) -> float:
         """Seconds to the last update."""
@@ -62,7 +69,8 @@ class Progress:
         if "loss" in record:
             self.losses = [*self.losses, record["loss"]][-40:]
         if not self.live:
-            numbers = "  ".join(f"{k} {v:.5g}" for k, v in record.items() if not k.startswith("images"))
+            apart = ("images", "images_per_second", *self.used)
+            numbers = "  ".join(f"{k} {v:.5g}" for k, v in record.items() if k not in apart)
             self.say(f"step {state.step:,}/{self.settings.steps:,}  {numbers}  {self._pace(state)}")
         elif "val" in record:
             numbers = "  ".join(f"{k} {v:.4f}" for k, v in record.items() if k.startswith("val"))
@@ -85,7 +93,9 @@ class Progress:
         )  # fmt: skip
 
     def _pace(self, state: State) -> str:
-        return f"{self.speed:,.0f} images/s  {duration(self.left(state))} left"
+        mfu = f"  MFU {self.used['mfu']:.0%}" if "mfu" in self.used else ""
+        memory = f"  {self.used['memory_gib']:.1f} GiB" if "memory_gib" in self.used else ""
+        return f"{self.speed:,.0f} images/s{mfu}{memory}  {duration(self.left(state))} left"
 
 
 def sparkline(values: list[float]) -> str:
@@ -95,15 +105,3 @@ def sparkline(values: list[float]) -> str:
         return ""
     low, span = min(logs), max(logs) - min(logs)
     return "".join(BARS[round((v - low) / span * 7) if span else 3] for v in logs)
-
-
-def duration(seconds: float) -> str:
-    """Seconds in words: "3 h 12 min"."""
-    if not math.isfinite(seconds):
-        return "?"
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    days, hours = divmod(hours, 24)
-    parts = [(days, "d"), (hours, "h"), (minutes, "min"), (rest, "s")]
-    first = next((i for i, (number, _) in enumerate(parts) if number), 3)
-    return " ".join(f"{number} {unit}" for number, unit in parts[first : first + 2] if number or first == 3)

@@ -13,18 +13,23 @@ from zoo.builder import summary
 from zoo.data.protocols import Dataset
 from zoo.errors import DataError
 from zoo.recipe import Recipe
+from zoo.train.ranks import Ranks
 from zoo.train.settings import Train
 
 Datasets = tuple[Dataset, Dataset]
 
 
-def report(recipe: Recipe, settings: Train, device: torch.device, data: Datasets | DataError) -> Iterator[str]:
+def report(recipe: Recipe, settings: Train, ranks: Ranks, data: Datasets | DataError) -> Iterator[str]:
     """Lines of a table; everything here can be known before the first step. A rehearsal may lack the data."""
-    sets = None if isinstance(data, DataError) else data
+    sets, device = None if isinstance(data, DataError) else data, ranks.device
+    many = f"{ranks.size} x " if ranks.size > 1 else ""
+    shared = f", {settings.parallel}" if ranks.size > 1 else ""
+    recomputed = f", {settings.recompute} recomputed" if settings.recompute != "none" else ""
     rows = {
         "recipe": _recipe(recipe),
         "model": _model(recipe),
-        "device": f"{_device(device)}, {settings.precision}" + (", compiled" if settings.compile else ""),
+        "device": f"{many}{_device(device)}, {settings.precision}{shared}"
+                  + (", compiled" if settings.compile else "") + recomputed,
         "kernels": ", ".join(_kernels(device)),
         "data": _data(recipe["data"], *sets) if sets else f"not here yet: {data}",
         "training": _training(settings, sets and sets[0]),

@@ -13,6 +13,7 @@ from zoo.loggers.protocol import Logger, Record
 from zoo.recipe import Recipe, load_recipe
 from zoo.train import checkpoint
 from zoo.train.lock import Lock
+from zoo.train.ranks import Ranks
 from zoo.train.settings import FREE, Train
 from zoo.train.state import State
 
@@ -20,19 +21,24 @@ Say = Callable[[str], None]
 
 
 class Run:
-    """A run folder, locked while it is open.
+    """A run folder, locked while it is open; the first process alone writes into it.
 
     Raises: ZooError on entry if another trainer works here, or if what is here is another run.
     """
 
-    def __init__(self, folder: Path, recipe: Recipe, settings: Train, *, resume: bool = False):
-        self.folder, self.recipe, self.settings, self.resume = folder, recipe, settings, resume
+    def __init__(self, folder: Path, recipe: Recipe, settings: Train, ranks: Ranks, *, resume: bool = False):
+        self.folder, self.recipe, self.settings, self.ranks, self.resume = folder, recipe, settings, ranks, resume
         self.checkpoints, self.samples = folder / "checkpoints", folder / "samples"
         self.history: list[Record] = []
         self.loggers: list[Logger] = []
         self.unsaved: OSError | None = None
+        self.brought_back = ""
 
     def __enter__(self) -> Run:
+        self.ranks.on_first(self._open)
+        return self
+
+    def _open(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
         self.lock = Lock(self.folder).__enter__()
         try:
@@ -45,30 +51,56 @@ class Run:
         except BaseException:
             self.lock.__exit__()
             raise
-        return self
 
     def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
         for logger in self.loggers:
             logger.close()
-        self.lock.__exit__()
+        if self.ranks.first:
+            self.lock.__exit__()
 
     def restore(self, state: State, say: Say) -> None:
-        """Bring `state` to the newest valid checkpoint, if there is one; and open the logs there.
+        """Bring `state` to the newest valid checkpoint, else to the weights that it begins with; and open the logs.
 
-        Raises: CheckpointError if there are checkpoints and none is usable.
+        Raises: CheckpointError if there are checkpoints and none is usable, or no weights to begin with.
         """
-        folder, manifest, refused = checkpoint.newest(self.checkpoints) if self.resume else (None, {}, [])
+        name, manifest, refused = self.ranks.on_first(self._newest)
         for reason in refused:
             say(f"passed over: {reason}")
-        if folder:
+        if name:
+            folder = self.checkpoints / name
             state.load(folder, manifest["step"], manifest["scalars"])
             say(f"continues from {folder}, {state.images:,} images seen")
         elif self.resume:
             say("nothing to resume: starts at step 0")
+        if not name and (source := self.settings.init_from):
+            for line in state.begin_from(source, self.recipe, self.settings.seed):
+                say(f"from {source}: {line}")
         self.open_logs(state.step)
+
+    def roll_back(self, state: State, say: Say, reason: str) -> bool:
+        """Weights, averages and optimizer of the newest checkpoint; the clock goes on, so that other images come.
+
+        False if there is none, or if it was brought back already and did not help.
+        """
+        name, manifest, _ = self.ranks.on_first(lambda: self._newest(always=True))
+        if not name or name == self.brought_back:
+            return False
+        self.brought_back = name
+        say(f"{reason}; goes back to the weights of {self.checkpoints / name}")
+        state.load(self.checkpoints / name, state.step, manifest["scalars"])
+        state.meter.read()
+        return True
+
+    def _newest(self, always: bool = False) -> tuple[str, dict, list[str]]:
+        """Name and manifest of the newest valid checkpoint, and why others were refused."""
+        wanted = self.resume or always
+        folder, manifest, refused = checkpoint.newest(self.checkpoints) if wanted else (None, {}, [])
+        return folder.name if folder else "", manifest, refused
 
     def open_logs(self, start: int) -> None:
         """The loggers of the recipe, and the history for the curve, without what came after `start`."""
+        if not self.ranks.first:
+            return
         past = read_records(self.folder / "metrics.jsonl") if start else []
         self.history = [record for record in past if record["step"] <= start]
         self.loggers = [make(self.folder, start) for make in self.settings.loggers]
@@ -81,10 +113,13 @@ class Run:
 
     def save(self, state: State, say: Say) -> None:
         """A checkpoint, and the oldest ones go; when the disk refuses, training goes on and tells at its end."""
+        files, scalars = state.files(), state.scalars()
+        if not self.ranks.first:
+            return
         try:
-            place = checkpoint.save(self.checkpoints, self.recipe, state.step, state.images,
-                                    state.files(), state.scalars())  # fmt: skip
-            checkpoint.prune(self.checkpoints, self.settings.keep)
+            place = checkpoint.save(self.checkpoints, self.recipe, state.step, state.images, files, scalars,
+                                    self._measured(state.step))  # fmt: skip
+            checkpoint.prune(self.checkpoints, self.settings.keep, best=self.settings.keep_best)
         except OSError as error:
             self.unsaved = error
             free = shutil.disk_usage(self.folder).free / 2**20
@@ -92,6 +127,11 @@ class Run:
         else:
             self.unsaved = None
             say(f"saved {place}")
+
+    def _measured(self, step: int) -> float | None:
+        """The loss on held-out images at a step, of the first average if there is one."""
+        here = {k: v for record in self.history if record["step"] == step for k, v in record.items()}
+        return here.get("val_ema", here.get("val"))
 
     def check_saved(self) -> None:
         """Raises: CheckpointError if the last save failed."""

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 FREE = (
     "sampler", "guidance", "train.steps", "train.micro_batch", "train.workers", "train.log_every", "train.val_every",
     "train.val_images", "train.preview_every", "train.preview_count", "train.preview_sampler", "train.save_every",
-    "train.keep", "train.max_minutes", "train.compile", "train.loggers",
+    "train.keep", "train.keep_best", "train.max_minutes", "train.compile", "train.recompute", "train.parallel",
+    "train.loggers",
 )  # fmt: skip
 """What a resumed run may change: when to stop, look and save, not what is learned."""
 
@@ -28,8 +29,9 @@ class Train:
 
     steps: int = 100000  # updates of the weights
     batch: int = 128  # images an update, over all devices
-    micro_batch: int = 0  # images a forward pass; 0: the whole batch, halved whenever memory runs out
+    micro_batch: int = 0  # images a forward pass of one device; 0: its whole share, halved whenever memory runs out
     seed: int = 1234  # of the first weights, the order of the data, flips, noise, times and dropped labels
+    init_from: str | None = None  # run, checkpoint, file or hub id whose (averaged) weights are adapted to this model
     optimizer: Make[Optimizer] = "adamw"
     schedule: Literal["constant", "cosine", "inverse_sqrt"] = "constant"  # of the learning rate, after the warm-up
     warmup: int = 0  # updates until the full learning rate; the first of them has rate 0
@@ -38,7 +40,7 @@ class Train:
     label_dropout: float = 0.0  # how often labels are replaced by "no class", for guidance
     flip: bool = False  # mirror every second image
     precision: Literal["fp32", "tf32", "bf16", "fp16"] = "fp32"  # of matrix products; weights are always float32
-    nonfinite: Literal["raise", "skip"] = "raise"  # what to do when a loss or gradient is not a number
+    nonfinite: Literal["raise", "skip", "rollback"] = "raise"  # not a number: end, leave out, or back to what was saved
     workers: int = 2  # processes that read images
     log_every: int = 50  # updates between lines of metrics
     val_every: int = 1000  # updates between validations; 0: never
@@ -48,8 +50,11 @@ class Train:
     preview_sampler: Make[Sampler] | None = None  # None: dpm_solver if it fits the process, else the recipe's own
     save_every: int = 5000  # updates between checkpoints; the end of a run is always saved
     keep: int = 2  # newest checkpoints that stay; 0: all
+    keep_best: bool = False  # also the one with the lowest loss on held-out images, where it was measured
     max_minutes: float = 0.0  # stop and save after this time; 0: no limit
     compile: bool = False  # compile the blocks with torch.compile
+    recompute: Literal["none", "block", "selective"] = "none"  # in backward: all of a block, or its cheap operators
+    parallel: Literal["ddp", "fsdp"] = "ddp"  # with several GPUs: copies of the weights, or a part of them on each
     deterministic: bool = False  # the same bits on every run of a GPU, more slowly
     loggers: list[Make[Logger]] = field(default_factory=lambda: ["jsonl", "csv"])  # where metrics go
 

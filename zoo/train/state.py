@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,10 +15,14 @@ from zoo.errors import CheckpointError
 from zoo.recipe import Recipe
 from zoo.train.ema import EMA
 from zoo.train.meter import Meter
+from zoo.train.parallel import Parallel
 from zoo.train.precision import LossScale
+from zoo.train.ranks import Ranks
 from zoo.train.settings import Train
+from zoo.train.shards import spread, whole
+from zoo.weights.adapt import adapt
 from zoo.weights.file import read_weights
-from zoo.weights.load import load_strict
+from zoo.weights.load import check_fit, locate
 
 Files = dict[str, dict[str, Tensor]]
 
@@ -31,25 +36,26 @@ class State:
     emas: list[EMA]
     scale: LossScale
     meter: Meter
+    ranks: Ranks
+    parallel: Parallel
     batch: int
-    micro: int  # images a forward pass
+    micro: int  # images a forward pass of this process
     step: int = 0  # updates done
 
     def __post_init__(self):
         self.parameters = list(self.backbone.parameters())
 
     @classmethod
-    def start(cls, recipe: Recipe, settings: Train, device: torch.device) -> State:
+    def start(cls, recipe: Recipe, settings: Train, ranks: Ranks) -> State:
         """Fresh weights, the same on every device."""
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(settings.seed)
-            backbone = build_backbone(recipe).to(device).train()
+        backbone = fresh(recipe, settings.seed).to(ranks.device).train()
+        parallel = Parallel(backbone, settings, ranks)
         optimizer: Any = settings.optimizer(backbone.named_parameters())
         for group in optimizer.param_groups:
             group["initial_lr"] = group["lr"]
-        emas = [EMA(backbone, decay) for decay in settings.ema]
-        return cls(backbone, optimizer, emas, LossScale(settings.precision, device), Meter(device),
-                   settings.batch, min(settings.micro_batch or settings.batch, settings.batch))  # fmt: skip
+        emas, share = [EMA(backbone, decay) for decay in settings.ema], -(-settings.batch // ranks.size)
+        return cls(backbone, optimizer, emas, LossScale(settings.precision, ranks.device), Meter(ranks.device), ranks,
+                   parallel, settings.batch, min(settings.micro_batch or share, share))  # fmt: skip
 
     @property
     def images(self) -> int:
@@ -62,14 +68,27 @@ class State:
             ema.update()
 
     def files(self) -> Files:
-        """The tensors of a checkpoint, by file: `model`, `ema` (the first average), `ema-<decay>`, `optim`."""
-        whole = {name: t.detach() for name, t in self.backbone.state_dict().items()}
-        averaged = {name: {**whole, **ema.tensors()} for name, ema in zip(self._ema_files(), self.emas)}
-        return {"model": whole, **averaged, "optim": dict(self._optimizer_tensors())}
+        """The tensors of a checkpoint, by file: `model`, `ema` (the first average), `ema-<decay>`, `optim`.
+
+        They do not depend on how many processes there are. Every process must ask, the first one gets them.
+        """
+        if not (self.ranks.first or self.parallel.sharded):
+            return {}
+        model = self._gathered(self.backbone.state_dict())
+        averaged = {name: {**model, **self._gathered(e.tensors())} for name, e in zip(self._ema_files(), self.emas)}
+        return {"model": model, **averaged, "optim": self._gathered(dict(self._optimizer_tensors()))}
+
+    def _gathered(self, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Complete tensors; those that were in parts are on the host, one after the other."""
+        if not self.parallel.sharded:
+            return {name: t.detach() for name, t in tensors.items()}
+        gathered = ((name, whole(t.detach())) for name, t in tensors.items())
+        return {name: t.cpu() for name, t in gathered if self.ranks.first}
 
     def scalars(self) -> dict[str, Any]:
         """The numbers of a checkpoint."""
-        return {"micro": self.micro, "scale": self.scale.state(), "meter": self.meter.state()}
+        return {"micro": self.micro, "ranks": self.ranks.size, "scale": self.scale.state(),
+                "meter": self.meter.state(), "groups": self._group_numbers()}  # fmt: skip
 
     def load(self, folder: Path, step: int, scalars: dict[str, Any]) -> None:
         """Continue from a checkpoint that was saved with the same settings.
@@ -77,21 +96,62 @@ class State:
         Raises: CheckpointError if a file is damaged or belongs to another network.
         """
         model = folder / "model.safetensors"
-        load_strict(self.backbone, read_weights(model).tensors, str(model))
+        self.load_weights(read_weights(model).tensors, str(model))
         for name, ema in zip(self._ema_files(), self.emas):
             ema.load(read_weights(folder / f"{name}.safetensors").tensors)
         self._load_optimizer(folder / "optim.safetensors")
         self.scale.load(scalars["scale"])
         self.meter.load(scalars["meter"])
-        self.step, self.micro = step, min(scalars["micro"], self.micro)
+        self.step = step
+        if scalars.get("ranks", 1) == self.ranks.size:
+            self.micro = min(scalars["micro"], self.micro)
+        for group, numbers in zip(self.optimizer.param_groups, scalars.get("groups", [])):
+            group.update({key: _number(value) for key, value in numbers.items()})
+
+    def load_weights(self, tensors: dict[str, Tensor], where: str) -> None:
+        """Take over complete weights. Raises: CheckpointError if they do not fit."""
+        own = self.backbone.state_dict()
+        check_fit(own, tensors, where)
+        self.backbone.load_state_dict({name: spread(tensors[name], like, name) for name, like in own.items()})
+
+    def begin_from(self, source: str, recipe: Recipe, seed: int) -> Iterator[str]:
+        """Start with the weights of another run, each part adapting its own; yields what became of them, in lines.
+
+        Raises: CheckpointError if there are none.
+        """
+        try:
+            path = locate(source)
+            saved = read_weights(path).tensors
+        except CheckpointError as error:
+            raise CheckpointError(str(error), where="train.init_from",
+                                  fix="name a run that has saved; train.init_from=null starts from scratch") from None
+        start = fresh(recipe, seed)
+        yield from adapt(start, saved).lines()
+        self.load_weights(start.state_dict(), str(path))
+        for ema in self.emas:
+            ema.load(start.state_dict())
 
     def _ema_files(self) -> list[str]:
         return ["ema", *(f"ema-{ema.decay:g}" for ema in self.emas[1:])][: len(self.emas)]
 
     def _optimizer_tensors(self):
+        """Its state by "key/parameter"; Python's numbers as the only 0-dimensional tensors of 64 bits."""
         for name, parameter in self.backbone.named_parameters():
-            for key, value in self.optimizer.state[parameter].items():
-                yield f"{key}/{name}", torch.as_tensor(value)
+            for key, value in self.optimizer.state.get(parameter, {}).items():
+                if isinstance(value, (int, float)):
+                    value = torch.tensor(value, dtype=torch.int64 if isinstance(value, int) else torch.float64)
+                if value is None:
+                    continue
+                if not isinstance(value, Tensor):
+                    raise CheckpointError(f"{type(self.optimizer).__name__} keeps a {type(value).__name__} as {key!r}",
+                                          where="train.optimizer", fix="use another optimizer: this cannot be saved")
+                yield f"{key}/{name}", value
+
+    def _group_numbers(self) -> list[dict[str, Any]]:
+        """What some optimizers count in their groups; the learning rate is the schedule's."""
+        return [{key: _plain(value) for key, value in group.items()
+                 if key not in ("lr", "initial_lr") and (type(value) in (int, float) or _is_number(value))}
+                for group in self.optimizer.param_groups]  # fmt: skip
 
     def _load_optimizer(self, path: Path) -> None:
         """Each parameter's tensors by its name; the recipe, not the file, has the rates and decays."""
@@ -104,5 +164,31 @@ class State:
             kind, _, name = key.partition("/")
             if name not in names:
                 raise CheckpointError(f"the optimizer knows no parameter {name!r}", where=str(path))
-            state.setdefault(names[name], {})[kind] = tensor.clone()  # not a view of the file
+            state.setdefault(names[name], {})[kind] = self._restored(tensor, order[names[name]], key)
         self.optimizer.load_state_dict({"state": state, "param_groups": self.optimizer.state_dict()["param_groups"]})
+
+    def _restored(self, tensor: Tensor, parameter: Tensor, key: str) -> Tensor | int | float:
+        if tensor.ndim == 0 and tensor.dtype in (torch.int64, torch.float64):
+            return tensor.item()
+        return spread(tensor, parameter, key) if self.parallel.sharded else tensor.clone()  # not a view of the file
+
+
+def fresh(recipe: Recipe, seed: int) -> nn.Module:
+    """A backbone with the first weights of a seed."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return build_backbone(recipe)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, Tensor) and value.ndim == 0
+
+
+def _plain(value: Any) -> Any:
+    """A number for JSON: itself, or {type: value} of a tensor ()."""
+    return {str(value.dtype).removeprefix("torch."): value.item()} if _is_number(value) else value
+
+
+def _number(value: Any) -> Any:
+    """What `_plain` was given."""
+    return torch.tensor(*value.values(), dtype=getattr(torch, *value)) if isinstance(value, dict) else value

@@ -8,10 +8,12 @@ from contextlib import nullcontext
 import torch
 from torch import Tensor
 
+from zoo.data.loader import Batch, positions
 from zoo.diffusion.gaussian import per_image
 from zoo.diffusion.noise import Noise
 from zoo.loggers.protocol import Record
 from zoo.sampling.generate import evaluating
+from zoo.train.ranks import Ranks
 from zoo.train.state import State
 from zoo.train.step import Draw, Labels, Objective, precise
 
@@ -29,8 +31,8 @@ class Validation:
         batches: starts a pass over the held-out images.
     """
 
-    def __init__(self, objective: Objective, batches: Callable[[], Iterable], seed: int):
-        self.objective, self.batches, self.seed = objective, batches, seed
+    def __init__(self, objective: Objective, batches: Callable[[], Iterable], seed: int, ranks: Ranks):
+        self.objective, self.batches, self.seed, self.ranks = objective, batches, seed, ranks
         self.constant: float | None = None
 
     @torch.no_grad()
@@ -42,13 +44,16 @@ class Validation:
             for batch in self.batches():
                 if stop:
                     return {}
-                draw = self.draw(batch.images, batch.first)
-                sums += torch.stack([self._loss(batch, draw, ema) for ema in (None, *state.emas)]).double().cpu()
+                part, weight = self._share(batch)
+                draw = self.draw(part.images, part.first)
+                losses = torch.stack([self._loss(part, draw, ema) for ema in (None, *state.emas)])
+                sums += weight * losses.double().cpu()
                 images += len(batch.images)
         if stop or not images:
             return {}
         if self.constant is None:
             self.constant = constant_loss(self.objective, self.batches, self.draw)
+        sums = self.ranks.sum(sums)
         record = {name: value / images for name, value in zip(names, sums.tolist())}
         best = record.get("val_ema", record["val"])
         return {**record, "val_constant": self.constant, "val_ratio": best / self.constant}
@@ -60,6 +65,11 @@ class Validation:
         t = self.objective.time(u, self.objective.process).to(images.device)
         eps = Noise(self.seed, indices).start(images.shape[1:], images.device)
         return Draw(t, eps, torch.zeros(len(images), dtype=torch.bool, device=images.device))
+
+    def _share(self, batch: Batch) -> tuple[Batch, float]:
+        """This process's rows of a batch; where none are left, one of another's, with weight 0."""
+        where = positions(0, len(batch.images), self.ranks.share)
+        return (batch.rows(slice(where[0], where[-1] + 1)), 1.0) if len(where) else (batch.rows(slice(1)), 0.0)
 
     def _loss(self, batch, draw: Draw, ema) -> Tensor:
         with ema.applied() if ema else nullcontext():

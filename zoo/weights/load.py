@@ -51,7 +51,12 @@ def load_strict(module: nn.Module, tensors: Mapping[str, Tensor], where: str) ->
 
     Raises: CheckpointError that lists what is missing, unexpected or of another shape.
     """
-    own = module.state_dict()
+    check_fit(module.state_dict(), tensors, where)
+    module.load_state_dict(tensors)
+
+
+def check_fit(own: Mapping[str, Tensor], tensors: Mapping[str, Tensor], where: str) -> None:
+    """Raises: CheckpointError that lists what is missing, unexpected or of another shape than in `own`."""
     complaints = [
         _listing("missing", [name for name in own if name not in tensors]),
         _listing("unexpected", [name for name in tensors if name not in own]),
@@ -63,7 +68,6 @@ def load_strict(module: nn.Module, tensors: Mapping[str, Tensor], where: str) ->
     if any(complaints):
         listed = "; ".join(filter(None, complaints))
         raise CheckpointError(f"these weights do not fit their recipe: {listed}", where=where)
-    module.load_state_dict(tensors)
 
 
 def save_pretrained(backbone: nn.Module, folder: str | Path, recipe: Recipe | None = None,

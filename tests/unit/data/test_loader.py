@@ -10,7 +10,7 @@ import pytest
 import torch
 from made_images import Numbered
 
-from zoo.data.loader import batches, val_batches
+from zoo.data.loader import ahead, batches, val_batches
 from zoo.data.order import locate
 from zoo.data.protocols import Sample
 from zoo.errors import DataError
@@ -148,3 +148,29 @@ def test_an_error_in_a_worker_arrives_as_it_was():
     with pytest.raises(DataError) as caught:
         next(batches(Refusing(N), seed=0, batch=4, workers=1, keep=0))
     assert str(caught.value) == "a/b.png: not a readable image"
+
+
+def test_items_made_ahead_are_the_same_and_an_error_comes_in_its_turn():
+    def items():
+        yield from range(20)
+        raise DataError("image 20 is bad")
+
+    seen = []
+    with pytest.raises(DataError, match="image 20"):
+        for item in ahead(items(), 3):
+            seen.append(item)
+    assert seen == list(range(20))
+    assert list(ahead(iter(range(5)))) == list(range(5))
+
+
+def test_a_thread_that_reads_ahead_ends_with_its_reader():
+    import threading
+    import time
+
+    reading = ahead(iter(range(10**9)), 2)
+    assert next(reading) == 0
+    reading.close()
+    deadline = time.monotonic() + 5
+    while any(t.name == "zoo-data" for t in threading.enumerate()) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert not any(t.name == "zoo-data" for t in threading.enumerate())

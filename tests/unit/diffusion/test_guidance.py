@@ -6,9 +6,9 @@ import math
 
 import pytest
 import torch
-from exact import gaussian
 
 from zoo.diffusion.denoiser import Denoiser
+from zoo.diffusion.exact import GAUSSIAN, Exact
 from zoo.diffusion.guidance.cfg import ClassifierFree
 from zoo.diffusion.guidance.none import NoGuidance
 from zoo.diffusion.guidance.upsample import Upsample, shrink
@@ -114,7 +114,6 @@ def test_guiding_predictions_is_guiding_noise():
     lambda: ClassifierFree(channels=0),
     lambda: Upsample(factor=1),
     lambda: guided(2.0, channels=5),
-    lambda: Denoiser(None, Flow(), Y, Upsample())(X, 1.0),
 ])  # fmt: skip
 def test_what_cannot_work_is_refused_before_the_network_runs(make):
     with pytest.raises(ZooError):
@@ -127,7 +126,7 @@ def test_what_cannot_work_is_refused_before_the_network_runs(make):
 )
 def test_upsample_takes_the_coarse_part_from_the_small_image(process, factor, size):
     x = torch.randn(2, 3, *size, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
-    plain, guidance = Denoiser(gaussian(process), process), Upsample(factor=factor, base="none")
+    plain, guidance = Denoiser(Exact(process, GAUSSIAN), process), Upsample(factor=factor, base="none")
     denoiser = Denoiser(plain.backbone, process, guidance=guidance)
     low_x, tau = guidance.low(process, x, 0.9)
     assert process.log_snr(tau) - process.log_snr(0.9) == pytest.approx(math.log(factor), abs=1e-9)
@@ -137,6 +136,14 @@ def test_upsample_takes_the_coarse_part_from_the_small_image(process, factor, si
     enlarged = (eps - fine).reshape(2, 3, size[0] // factor, factor, size[1] // factor, factor)
     assert (enlarged - enlarged[:, :, :, :1, :, :1]).abs().max() < 1e-9
     assert torch.allclose(denoiser.eps(x, 0.69), plain.eps(x, 0.69))
+
+
+@pytest.mark.parametrize("process", [Flow(), Flow(path="gvp"), VPSDE(predict="x0")], ids=lambda p: type(p).__name__)
+def test_upsample_acts_on_pure_noise_as_just_before(process):
+    x = torch.randn(1, 3, 4, 6, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    denoiser = Denoiser(Exact(process, GAUSSIAN), process, guidance=Upsample(base="none"))
+    at, before = denoiser(x, 1.0), denoiser(x, 1 - 1e-7)
+    assert torch.isfinite(at).all() and torch.allclose(at, before, atol=1e-5)
 
 
 def test_a_small_image_of_noise_is_noise():

@@ -6,7 +6,7 @@ import math
 
 import pytest
 import torch
-from exact import PROCESSES
+from every_process import PROCESSES
 
 from zoo.diffusion.loss.edm import EDMLoss
 from zoo.diffusion.loss.hybrid_vlb import HybridVLB, gaussian_kl, pixel_log_likelihood

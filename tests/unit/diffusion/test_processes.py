@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from exact import PROCESSES
+from every_process import PROCESSES
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

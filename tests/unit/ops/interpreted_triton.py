@@ -1,6 +1,7 @@
 """Run by test_triton_interpreted.py under TRITON_INTERPRET=1: the Triton kernels against the naive loop, on the CPU."""
 
 import torch
+from norm_cases import check, check_gated_add
 from ops_cases import assert_close, conv_case, random_order, run_conv, run_scan, scan_case, true_conv, true_scan
 
 from zoo.ops.selective_scan import triton
@@ -42,8 +43,16 @@ def convs():
         assert_close(run_conv(case, backend="triton", **options), true_conv(case, **options), 1e-6)
 
 
+def norms():
+    sizes = [(2, 37, 40), (1, 3, 5), (3, 33, 64)]
+    check(2e-6, sizes)
+    check(8e-3, sizes[:1], dtype=torch.bfloat16)
+    check_gated_add(1e-6, sizes)
+
+
 if __name__ == "__main__":
     torch.empty = poisoned
+    norms()
     convs()
     scans()
     print("agree")

@@ -172,6 +172,19 @@ def test_an_ablation_is_checked_before_it_is_needed(patch, words):
     assert words in only(GOOD + f"ablate:\n  x: {{{patch}}}\n")
 
 
+@pytest.mark.parametrize(
+    "patch, words",
+    [
+        ("train.batch: 3", "r.yaml:4: presets.x: train.batch: a preset cannot change this; allowed: sampler, guidance"),
+        ("guidance: {use: cfgg}", "presets.x: guidance: unknown guidance 'cfgg'"),
+        ("sampler.stps: 3", "presets.x: sampler.stps: unknown field of sampler"),
+        ("presets.y.guidance: none", "presets.x: presets.y.guidance: a preset cannot change this"),
+    ],
+)
+def test_a_preset_is_checked_before_it_is_needed_and_only_changes_sampling(patch, words):
+    assert words in only(GOOD + f"presets:\n  x: {{{patch}}}\n")
+
+
 def test_an_ablation_may_put_another_part_in_place_of_the_default():
     text = GOOD.replace("8}", "8, patch: {size: 8, refine: 1}}") + "ablate: {x: {backbone.patch.use: unfold}}\n"
     assert Recipe.from_text(text).ablated("x").get("backbone.patch") == {"use": "unfold", "size": 4}

@@ -122,7 +122,8 @@ def test_every_shipped_recipe_loads_and_reads_back(real, name):
 
     recipe = load_recipe(name)
     assert Recipe.from_text(recipe.to_yaml(), name, allow_plugins=True).hash == recipe.hash
-    assert all(recipe.ablated(ablation).hash != recipe.hash for ablation in recipe["ablate"])
+    idle = {ablation for ablation in recipe["ablate"] if recipe.ablated(ablation).hash == recipe.hash}
+    assert idle <= {"four_way"}, "only a published table may name the full model a second time"
 
 
 def test_loading_is_quick_and_imports_no_torch(real):

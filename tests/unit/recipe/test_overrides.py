@@ -3,7 +3,9 @@
 import pytest
 
 from zoo.errors import RecipeError
-from zoo.recipe import load_recipe
+from zoo.recipe import Recipe, load_recipe
+
+GOOD = "shape: [3, 32, 32]\nbackbone: {width: 8}\n"
 
 
 @pytest.mark.parametrize(
@@ -74,6 +76,30 @@ def test_overriding_leaves_the_recipe_alone(base):
     recipe = load_recipe(base)
     before = recipe.hash
     assert recipe.override(["train.batch=64"]).hash != before == recipe.hash == load_recipe(base).hash
+
+
+PRESETS = """presets:
+  strong: {guidance: {use: cfg, scale: 4.0}}
+  plain: {guidance: none}
+"""
+
+
+def test_a_preset_is_a_named_override_for_sampling():
+    recipe = Recipe.from_text(GOOD + PRESETS)
+    strong = recipe.preset("strong")
+    assert strong["guidance"]["scale"] == 4.0 and recipe.preset("plain")["guidance"] == {"use": "none"}
+    assert "set by    inline:" in strong.explain("guidance.scale")
+    assert strong.preset("plain")["guidance"] == {"use": "none"}, "presets can be changed for one another"
+    with pytest.raises(RecipeError, match=r"no 'strng' among the presets; did you mean 'strong'"):
+        recipe.preset("strng")
+    with pytest.raises(RecipeError, match="allowed: none"):
+        Recipe.from_text(GOOD).preset("fid")
+
+
+def test_presets_change_no_hash_and_are_written_along():
+    plain, recipe = Recipe.from_text(GOOD), Recipe.from_text(GOOD + PRESETS)
+    assert recipe.hash == plain.hash != recipe.preset("strong").hash
+    assert Recipe.from_text(recipe.to_yaml()).preset("strong")["guidance"]["scale"] == 4.0
 
 
 def test_a_named_ablation_is_an_override(base):

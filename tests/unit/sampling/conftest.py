@@ -16,6 +16,7 @@ shape: [3, 8, 8]
 process: {use: vp_sde, predict: x0}
 sampler: {use: euler_maruyama, steps: 4}
 guidance: {use: cfg, scale: 1.5}
+presets: {strong: {guidance: {use: cfg, scale: 4.0}}}
 backbone:
   width: 16
   depth: 2

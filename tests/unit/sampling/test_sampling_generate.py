@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 import torch
 
+import zoo
 from zoo.builder import build_backbone
 from zoo.errors import ShapeError, ZooError
+from zoo.sampling.api import pick_precision
 from zoo.sampling.generate import generate, to_uint8
 from zoo.sampling.size import start_shape
 
@@ -128,6 +130,35 @@ def test_training_goes_on_as_before(backbone, recipe):
     loss.backward()
     backbone.zero_grad(set_to_none=True)
     backbone.eval()
+
+
+def test_a_precision_that_is_none_is_refused(backbone, recipe):
+    with pytest.raises(ZooError, match="did you mean 'bf16'"):
+        generate(backbone, recipe, [0], precision="bf61")
+
+
+def test_precision_is_that_of_training_on_a_gpu_and_full_elsewhere(recipe):
+    trained = recipe.override(["train.precision=bf16"])
+    assert pick_precision("auto", torch.device("cuda"), trained) == "bf16"
+    assert pick_precision("auto", torch.device("cpu"), trained) == "fp32"
+    assert pick_precision("tf32", torch.device("cpu"), trained) == "tf32"
+
+
+def test_sampling_leaves_the_number_formats_of_the_process_alone(backbone, recipe):
+    torch.set_float32_matmul_precision("high")
+    try:
+        drawn(backbone, recipe, [0], precision="fp32")
+        assert torch.get_float32_matmul_precision() == "high"
+    finally:
+        torch.set_float32_matmul_precision("highest")
+
+
+def test_the_api_takes_presets(weights):
+    plain, strong, same_again = (
+        zoo.sample(weights, n=1, device="cpu", **more)[0]
+        for more in ({}, {"preset": "strong"}, {"overrides": ["guidance.scale=4"]})
+    )
+    assert np.array_equal(strong, same_again) and not np.array_equal(plain, strong)
 
 
 def test_steps_are_heard(backbone, recipe):

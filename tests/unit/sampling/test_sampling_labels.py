@@ -7,7 +7,7 @@ import pytest
 from zoo.builder import build
 from zoo.errors import ZooError
 from zoo.recipe import load_recipe
-from zoo.sampling.labels import class_number, in_turn, labels_for, parse_classes
+from zoo.sampling.labels import class_number, class_numbers, in_turn, labels_for, parse_classes
 
 NAMES = ["airplane", "automobile", "7", "ship"]
 
@@ -68,3 +68,18 @@ def test_names_come_from_the_data_of_the_recipe(backbone, recipe):
 def test_data_with_other_labels_leave_this_one_out(backbone, recipe):
     assert labels_for(backbone, recipe.override(["data={use: cifar10, labels: []}"]), [0, 1], None) is None
     assert labels_for(backbone, recipe.override(["data={use: cifar10}"]), [3, 5], None)["label"].tolist() == [3, 1]
+
+
+def test_a_range_of_classes_includes_its_ends(backbone, recipe):
+    assert parse_classes(["1..3", "0"], backbone, recipe) == {"label": [1, 2, 3, 0]}
+    named = recipe.override(["data=cifar10"])
+    assert parse_classes(["bird..3"], backbone, named) == {"label": [2, 3]}
+    assert class_numbers("a..b", 4, ["a..b"]) == [0], "a class may be called so"
+
+
+@pytest.mark.parametrize(("word", "message"), [
+    ("3..1", "ends before it begins; fix: 1..3|1..3"), ("0..4", "unknown class '4'"), ("..2", "unknown class ''"),
+])  # fmt: skip
+def test_a_range_that_is_none_is_refused(backbone, recipe, word, message):
+    with pytest.raises(ZooError, match=message):
+        parse_classes([word], backbone, recipe)

@@ -67,6 +67,26 @@ def test_a_stopped_command_goes_on_with_what_is_missing_or_torn(run, tmp_path):
     assert code == 2 and "fps 8.0 there, 9.0 here" in text
 
 
+def test_an_npz_holds_the_videos_whoever_draws_them_and_its_grid_moves(run, tmp_path):
+    out = str(tmp_path / "out.npz")
+    for i in (1, 0):
+        assert run("-n", "6", "--batch", "2", "--out", out, "--shard", f"{i}/2")[0] == 0
+    with np.load(out) as held:
+        assert held["labels"].tolist() == [0, 1, 2, 3, 0, 1]
+        assert np.array_equal(held["arr_0"], np.stack(zoo.sample(run.weights, n=6, batch=2, device="cpu")))
+    assert run("-n", "6", "--batch", "2", "--out", out, "--fps", "4")[0] == 0, "speed is of the grid alone"
+    with Image.open(tmp_path / "out-grid.gif") as grid:
+        assert (grid.n_frames, grid.info["duration"], grid.size) == (5, 250, (12 * 3 + 4, 8 * 2 + 2))
+
+
+def test_several_processes_and_class_grids(run, tmp_path):
+    code, text = run("-n", "6", "--batch", "2", "--gpus", "2", "--class-grids", "--precision", "bf16")
+    assert (code, text) == (0, "")
+    found = {p.name for p in (tmp_path / "out").iterdir()}
+    assert found >= {*(f"{i:06d}.gif" for i in range(6)), "grid.gif", "grid-label3.gif"}
+    assert json.loads((tmp_path / "out/sample.json").read_text())["precision"] == "bf16"
+
+
 @pytest.mark.parametrize("format", ["mp4", "webm"])
 def test_other_formats_come_from_ffmpeg(run, tmp_path, format):
     pytest.importorskip("imageio_ffmpeg")

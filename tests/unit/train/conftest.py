@@ -74,11 +74,10 @@ def tiny(recipe_file):
 
 @pytest.fixture
 def stop_at(monkeypatch):
-    """stop_at(17): Ctrl-C arrives during the update that makes it 17."""
+    """stop_at(17): Ctrl-C arrives during the update that makes it 17; stop_at(0) takes it back."""
+    plain = Update.__call__
 
     def arm(step: int) -> None:
-        plain = Update.__call__
-
         def interrupted(self, state, batch):
             if state.step + 1 == step:
                 signal.raise_signal(signal.SIGINT)

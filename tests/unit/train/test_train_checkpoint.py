@@ -34,13 +34,13 @@ def test_the_manifest_accounts_for_every_file(save, tiny):
     assert checkpoint.verify(folder) == manifest
 
 
-def test_every_flipped_bit_and_every_truncation_is_found(save, tmp_path):
+def test_every_flipped_bit_and_every_truncation_is_found(save, tmp_path, trials):
     save(1), save(2)
     folder, chance = tmp_path / "step-00000002", random.Random(0)
     for path in sorted(p for p in folder.iterdir() if p.name != "MANIFEST.json"):
         whole = path.read_bytes()
         broken = [whole[: chance.randrange(len(whole))], bytes(len(whole))]
-        for _ in range(60):
+        for _ in range(trials(1000)):
             bits = bytearray(whole)
             bits[chance.randrange(len(bits))] ^= 1 << chance.randrange(8)
             broken.append(bytes(bits))
@@ -108,6 +108,25 @@ def test_the_oldest_go_only_when_the_newest_is_good(save, tmp_path):
     save(4)
     checkpoint.prune(tmp_path, 2)
     assert [p.name for p in checkpoint.steps(tmp_path)] == ["step-00000004", "step-00000003"]
+
+
+def test_the_best_stays_beside_the_newest(tiny, tmp_path):
+    for step, val in ((1, 0.5), (2, 0.2), (3, 0.4), (4, None), (5, float("nan"))):
+        checkpoint.save(tmp_path, tiny(), step, step * 6, FILES, {"micro": 6}, val)
+        checkpoint.prune(tmp_path, 1, best=True)
+    assert [p.name[-1] for p in checkpoint.steps(tmp_path)] == ["5", "2"]
+
+
+def test_training_keeps_the_best_it_measured(tiny, tmp_path):
+    from tiny_runs import trained
+
+    trained(tiny("train.steps=6", "train.save_every=2", "train.val_every=2", "train.keep=1", "train.keep_best=true"),
+            tmp_path)  # fmt: skip
+    vals = {int(p.name[5:]): json.loads((p / "MANIFEST.json").read_text())["val"]
+            for p in (tmp_path / "checkpoints").iterdir()}  # fmt: skip
+    lines = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    measured = {line["step"]: line["val_ema"] for line in lines if "val_ema" in line}
+    assert vals == {step: measured[step] for step in {6, min(measured, key=measured.get)}}
 
 
 def test_a_full_disk_does_not_stop_training_but_is_told(tiny, tmp_path, monkeypatch, capsys):

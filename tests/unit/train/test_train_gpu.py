@@ -10,6 +10,7 @@ from zoo.builder import section
 from zoo.train.feed import Feed
 from zoo.train.guard import Guard
 from zoo.train.loop import train
+from zoo.train.ranks import Ranks
 from zoo.train.state import State
 from zoo.train.step import Objective, Update
 
@@ -20,9 +21,9 @@ pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(),
 def test_an_update_never_waits_for_the_device(tiny, precision):
     recipe, device = tiny(f"train.precision={precision}"), torch.device("cuda")
     settings = section(recipe, "train")()
-    state = State.start(recipe, settings, device)
+    state = State.start(recipe, settings, Ranks(device))
     update = Update(Objective(recipe, state.backbone, precision), settings, Guard("raise", device))
-    batch = next(Feed(recipe, settings, device).batches(0))
+    batch = next(Feed(recipe, settings, Ranks(device)).batches(0))
     update(state, batch)
     torch.cuda.set_sync_debug_mode("error")
     try:

@@ -118,3 +118,20 @@ def test_a_stop_during_validation_and_preview_still_saves(tiny, tmp_path, monkey
     trained(recipe, tmp_path, resume=True)
     trained(tiny("train.steps=8", "train.micro_batch=2"), tmp_path / "whole")
     assert same(tensors(tmp_path, 8), tensors(tmp_path / "whole", 8))
+
+
+def test_rollback_brings_back_the_last_checkpoint_and_goes_on_with_other_images(tiny, tmp_path, poison, capsys):
+    poison(7)
+    recipe = tiny("train.nonfinite=rollback", "train.steps=12", "train.log_every=5", "train.save_every=5")
+    assert "finished 12" in trained(recipe, tmp_path)
+    said = capsys.readouterr().out
+    assert "update 7: " in said and "goes back to the weights of" in said and "step-00000005" in said
+    assert all(torch.isfinite(t).all() for t in tensors(tmp_path, 12).values())
+    steps = {name: t for name, t in tensors(tmp_path, 12).items() if name.startswith("optim:step/")}
+    assert {int(t) for t in steps.values()} == {5 + 2}  # back at update 10 to what update 5 left; then two more
+
+
+def test_rollback_without_a_newer_checkpoint_ends_the_run(tiny, tmp_path, poison):
+    poison(3)
+    with pytest.raises(NonFiniteError, match="update 3"):
+        trained(tiny("train.nonfinite=rollback", "train.steps=12", "train.log_every=2"), tmp_path)

@@ -7,6 +7,7 @@ import io
 import json
 import math
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
@@ -17,9 +18,11 @@ from zoo.builder import section
 from zoo.errors import BackendError, ZooError
 from zoo.loggers.csv import Csv
 from zoo.loggers.jsonl import JsonLines, read_records
+from zoo.sampling.progress import duration
 from zoo.train.curve import draw_curve, smooth, ticks
 from zoo.train.feed import Feed
-from zoo.train.progress import Progress, duration, sparkline
+from zoo.train.progress import Progress, sparkline
+from zoo.train.ranks import Ranks
 from zoo.train.state import State
 from zoo.train.step import Objective
 from zoo.train.validate import Validation, constant_loss
@@ -34,8 +37,8 @@ def assemble(tiny):
     def make(batch: int, *overrides: str):
         recipe = tiny(*overrides)
         settings = section(recipe, "train")()
-        state, feed = State.start(recipe, settings, CPU), Feed(recipe, settings, CPU)
-        return Validation(Objective(recipe, state.backbone, "fp32"), lambda: feed.held_out(batch), 1), state
+        state, feed = State.start(recipe, settings, Ranks(CPU)), Feed(recipe, settings, Ranks(CPU))
+        return Validation(Objective(recipe, state.backbone, "fp32"), lambda: feed.held_out(batch), 1, Ranks(CPU)), state
 
     return make
 
@@ -171,7 +174,7 @@ def test_durations_and_sparklines():
 def test_a_terminal_gets_a_live_line_and_a_file_plain_ones(tiny):
     recipe = tiny()
     settings = section(recipe, "train")()
-    state = State.start(recipe, settings, CPU)
+    state = State.start(recipe, settings, Ranks(CPU))
     for terminal in (True, False):
         out = io.StringIO()
         with Progress(settings, Console(file=out, force_terminal=terminal, width=160, highlight=False)) as screen:
@@ -183,3 +186,13 @@ def test_a_terminal_gets_a_live_line_and_a_file_plain_ones(tiny):
         assert "0.5" in text and "images/s" in text and "[saved] it" in text
         assert ("\x1b[" in text) == terminal
         state.step = 0
+
+
+def test_a_long_title_stays_out_of_the_legend(tmp_path):
+    records = [{"step": n, "loss": 1 / n, "val": 2 / n, "val_ema": 1.5 / n, "val_constant": 1.0} for n in (1, 5, 25)]
+    for name, title in {"none": "", "long": "a very long title, " * 9}.items():
+        draw_curve(records, tmp_path / f"{name}.png", title)
+    none, long = (np.asarray(Image.open(tmp_path / f"{name}.png")).astype(int) for name in ("none", "long"))
+    changed = np.flatnonzero((none != long).any(2).any(0))
+    legend = np.flatnonzero((none[:40] < 200).any(2).any(0))
+    assert changed.size and changed.max() < legend.min()

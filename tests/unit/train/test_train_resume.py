@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+import itertools
+import random
+
 import pytest
 from tiny_runs import losses, same, tensors, trained
 
 from zoo.errors import CheckpointError, RecipeError, ZooError
 
+CASES = list(itertools.product(("fp32", "bf16", "fp16"), (0, 2), (0, 2), ("[0.9]", "[0.9, 0.99, 0.5]")))
 
-@pytest.mark.parametrize(("precision", "micro"), [("fp32", 0), ("fp32", 2), ("bf16", 0), ("bf16", 2), ("fp16", 0)])
-def test_17_and_23_updates_are_40_bit_for_bit(tiny, tmp_path, stop_at, precision, micro):
-    recipe = tiny(f"train.precision={precision}", f"train.micro_batch={micro}")
+
+@pytest.mark.parametrize(("precision", "micro", "workers", "ema"), [
+    ("bf16", 2, 0, "[0.9, 0.99]"), *(pytest.param(*case, marks=pytest.mark.many) for case in CASES)])
+def test_17_and_23_updates_are_40_bit_for_bit(tiny, tmp_path, stop_at, monkeypatch, precision, micro, workers, ema):
+    if workers:  # processes that read, not a memory
+        monkeypatch.setattr("zoo.data.loader.memory_of", lambda *arguments: None)
+    recipe = tiny(f"train.precision={precision}", f"train.micro_batch={micro}", f"train.workers={workers}",
+                  f"train.ema={ema}")  # fmt: skip
     trained(recipe, tmp_path / "whole")
     stop_at(17)
     assert "stopped by Ctrl-C at step 17" in trained(recipe, tmp_path / "parts")
@@ -94,3 +103,18 @@ def test_a_cosine_run_cannot_change_its_length(tiny, tmp_path):
 def test_resume_without_a_run_starts_one(tiny, tmp_path, capsys):
     assert "finished 1 updates" in trained(tiny("train.steps=1"), tmp_path, resume=True)
     assert "nothing to resume" in capsys.readouterr().out
+
+
+def test_any_stop_is_harmless(tiny, tmp_path, stop_at, trials):
+    """At the first update, at an epoch's end (29 images: update 4), at a save point, at the last, and anywhere."""
+    recipe, chance = tiny("train.steps=12", "train.save_every=5", "train.keep=1"), random.Random(0)
+    trained(recipe, tmp_path / "whole")
+    whole = tensors(tmp_path / "whole", 12)
+    anywhere = [chance.randrange(1, 13) for _ in range(196 if trials(200) == 200 else 4)]
+    for trial, step in enumerate([1, 4, 5, 12, *anywhere]):
+        folder = tmp_path / f"parts{trial}"
+        stop_at(step)
+        trained(recipe, folder)
+        stop_at(0)
+        trained(recipe, folder, resume=True)
+        assert same(tensors(folder, 12), whole) and losses(folder) == losses(tmp_path / "whole"), step

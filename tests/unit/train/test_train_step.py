@@ -14,6 +14,7 @@ from zoo.train.ema import EMA
 from zoo.train.feed import Feed
 from zoo.train.guard import Guard
 from zoo.train.precision import LossScale
+from zoo.train.ranks import Ranks
 from zoo.train.schedule import factor
 from zoo.train.state import State
 from zoo.train.step import Objective, Update, generator
@@ -28,9 +29,9 @@ def assemble(tiny):
     def make(*overrides: str):
         recipe = tiny(*overrides)
         settings = section(recipe, "train")()
-        state = State.start(recipe, settings, CPU)
+        state = State.start(recipe, settings, Ranks(CPU))
         update = Update(Objective(recipe, state.backbone, settings.precision), settings, Guard(settings.nonfinite, CPU))
-        return state, update, next(Feed(recipe, settings, CPU).batches(0))
+        return state, update, next(Feed(recipe, settings, Ranks(CPU)).batches(0))
 
     return make
 

@@ -7,10 +7,11 @@ from PIL import Image
 from tiny_runs import losses, trained
 
 import zoo
-from zoo.autoencoders.frames import by_frame
 from zoo.builder import section
 from zoo.recipe import load_recipe
+from zoo.registry import register
 from zoo.train.feed import Feed
+from zoo.train.ranks import Ranks
 
 TINY = ["shape=[5,3,8,12]", "backbone.width=16", "backbone.depth=2", "train.batch=4", "train.warmup=0",
         "data.names=[flag-d*]", "data.styles=null", "train.val_images=6",
@@ -31,11 +32,21 @@ def test_a_run_on_clips_learns_looks_and_can_be_sampled(tmp_path):
     assert [clip.shape for clip in clips] == [(5, 8, 12, 3)] * 2
 
 
-def test_an_autoencoder_sees_the_frames_of_clips_one_by_one():
-    feed = Feed(load_recipe("bidim_tiny_emoji_video", TINY), section(load_recipe("bidim_tiny_emoji_video"), "train")(),
-                torch.device("cpu"))  # fmt: skip
-    batch = next(feed.batches(0))
-    assert batch.images.shape[1:] == (5, 3, 8, 12)
-    halved = by_frame(lambda images: torch.nn.functional.avg_pool2d(images, 2), batch.images)
-    assert halved.shape[1:] == (5, 3, 4, 6)
-    torch.testing.assert_close(halved[1, 3], torch.nn.functional.avg_pool2d(batch.images[1, 3], 2))
+@register("autoencoder", "every_second_pixel")
+class EverySecondPixel:
+    """(B,[T,]3,H,W) -> (B,[T,]3,H/2,W/2)."""
+
+    factor = 2
+
+    def encode(self, images):
+        return images[..., ::2, ::2]
+
+
+def test_clips_are_read_as_large_as_their_latents_want_them_and_encoded():
+    def first(*overrides: str):
+        recipe = load_recipe("bidim_tiny_emoji_video", [*TINY, *overrides])
+        return next(Feed(recipe, section(recipe, "train")(), Ranks(torch.device("cpu"))).batches(0)).images
+
+    latents, pixels = first("autoencoder=every_second_pixel"), first("shape=[5,3,16,24]")
+    assert latents.shape[1:] == (5, 3, 8, 12) and pixels.shape[1:] == (5, 3, 16, 24)
+    assert torch.equal(latents, pixels[..., ::2, ::2])

@@ -23,10 +23,13 @@ def tensors(folder: Path, step: int) -> dict[str, torch.Tensor]:
     return {f"{f.stem}:{name}": t.clone() for f in files for name, t in read_weights(f).tensors.items()}
 
 
+SPEED = ("images_per_second", "mfu", "memory_gib")
+
+
 def losses(folder: Path) -> list[dict]:
     """The metrics, speed apart."""
     lines = (folder / "metrics.jsonl").read_text().splitlines()
-    return [{k: v for k, v in json.loads(line).items() if k != "images_per_second"} for line in lines]
+    return [{k: v for k, v in json.loads(line).items() if k not in SPEED} for line in lines]
 
 
 def same(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> bool:

@@ -28,14 +28,15 @@ class Upsample:
     eps(x, t) + weight up_m(eps(x_low, tau) / m - down_m(eps(x, t))) for t >= 1 - early, where tau is the
     time whose SNR is m^2 times that of t, and x_low is down_m(x) brought to the noise of tau, which is
     down_m(x) / sqrt(alpha^2 + sigma^2/m^2) if variance is preserved. It acts on top of `base`, with the
-    same labels and scale at both sizes.
+    same labels and scale at both sizes. With the exact tau this is the same as replacing the coarse part of
+    x0, x0 + weight up_m(x0_low - down_m(x0)), which also holds where x is pure noise.
 
     Source: DiM (2405.14224), Eq. 4, after Hwang et al. 2024 (2404.01709).
     """
 
     factor: int = 2  # m: the network was trained at 1/m of this height and width
     weight: float = 1.0  # theta
-    early: float = 0.3  # eta: acts on this first part of the time
+    early: float = 0.3  # eta: acts on this first part of the time, of a discrete chain; 0.5 with vp_sde
     base: Make[Guidance] = "cfg"  # guidance of both sizes
     published: bool = False  # times and SNR on DiM's grid of 1000 steps, off by up to two steps; False: exact
 
@@ -54,6 +55,11 @@ class Upsample:
                 fix="set published: false, or use process discrete",
             )
 
+    @property
+    def multiple(self) -> int:
+        """Height and width in patches are multiples of this."""
+        return self.factor * getattr(self.inner, "multiple", 1)
+
     def __call__(self, denoiser: Denoiser, x: Tensor, t: float | Tensor) -> Tensor:
         """The guided network output at (x, t)."""
         height, width = x.shape[-2:]
@@ -61,20 +67,22 @@ class Upsample:
             raise ShapeError(
                 f"size {height}x{width} is not a multiple of factor {self.factor}", where="guidance upsample"
             )
-        if (denoiser.process.alpha(t) == 0).any():
-            raise ZooError("x is pure noise at this t", where="guidance upsample", fix="let the sampler start at 0.999")
         output = self.inner(denoiser, x, t)
         weight = torch.where(as_time(t) >= 1 - self.early - NEAR, self.weight, 0.0)
         if not weight.any():
             return output
         process, channels = denoiser.process, x.shape[-3]
-        eps = process.eps(output.narrow(-3, 0, channels), x, t)
+        prediction, rest = output.narrow(-3, 0, channels), output.narrow(-3, channels, output.shape[-3] - channels)
         low_x, low_t = self.low(process, x, t)
-        low_output = self.inner(denoiser, low_x, low_t).narrow(-3, 0, channels)
-        coarse = process.eps(low_output, low_x, low_t) / self.factor - shrink(eps, self.factor)
-        eps = eps + per_image(weight, x) * enlarge(coarse, self.factor)
-        rest = output.narrow(-3, channels, output.shape[-3] - channels)
-        return torch.cat([process.prediction(eps, x, t), rest], dim=-3)
+        low = self.inner(denoiser, low_x, low_t).narrow(-3, 0, channels)
+        if self.published:
+            eps = process.eps(prediction, x, t)
+            coarse = process.eps(low, low_x, low_t) / self.factor - shrink(eps, self.factor)
+            guided = process.prediction(eps + per_image(weight, x) * enlarge(coarse, self.factor), x, t)
+        else:
+            coarse = process.x0(low, low_x, low_t) - shrink(process.x0(prediction, x, t), self.factor)
+            guided = prediction + per_image(weight * process.slope_in_x0(t), x) * enlarge(coarse, self.factor)
+        return torch.cat([guided, rest], dim=-3)
 
     def low(self, process: Gaussian, x: Tensor, t: float | Tensor) -> tuple[Tensor, Tensor]:
         """(x_low, tau): the small image and the time at which it is a sample of the process."""

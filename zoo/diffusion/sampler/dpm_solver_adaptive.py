@@ -16,6 +16,7 @@ from zoo.registry import register
 
 NEAR = 1e-5  # a time this near to the end is the end
 SAFETY = 0.9
+GROWTH = 3.0  # a step is at most so many times the last one; an error that is small by chance says nothing of the next
 
 
 @register("sampler", "dpm_solver_adaptive")
@@ -23,8 +24,8 @@ SAFETY = 0.9
 class DPMSolverAdaptive:
     """DPM-Solver-12 and -23: step sizes in log-SNR from the difference of two orders.
 
-    Each image has its own steps, one image at a time, so that it does not depend on its batch; `together`
-    takes the published rule, the worst image of the batch.
+    Each image has its own steps, one image at a time, so that it does not depend on its batch, and steps grow
+    threefold at most; `together` takes the published rule, the worst image of the batch and any growth.
 
     Source: Lu et al. 2022 (2206.00927), appendix C.
     """
@@ -35,7 +36,7 @@ class DPMSolverAdaptive:
     atol: float = 0.0078  # absolute tolerance (2/256)
     rtol: float = 0.05  # relative tolerance
     first_step: float = 0.05  # first step in log-SNR
-    together: bool = False  # one step size for the whole batch, as published
+    together: bool = False  # one step size for the whole batch, of any growth, as published
     start: float = 1.0  # first time
     end: float = 1e-3  # last time
 
@@ -78,7 +79,8 @@ class DPMSolverAdaptive:
             error = self.error(lower, higher, before)
             if error <= 1:
                 x, s, before = higher, t, lower
-            h = min(SAFETY * h * max(error, 1e-12) ** (-1 / self.order), (last - process.log_snr(s)).item())
+            factor = SAFETY * max(error, 1e-12) ** (-1 / self.order)
+            h = min(h * (factor if self.together else min(factor, GROWTH)), (last - process.log_snr(s)).item())
         return x
 
     def error(self, lower: Tensor, higher: Tensor, before: Tensor) -> float:

@@ -43,6 +43,12 @@ class Table(nn.Module):
                              fix=f"give y, 0..{self.classes - 1}, or set null: true in the recipe")
         return torch.full((batch,), self.classes, dtype=torch.int64, device=device)
 
+    def adapt(self, name: str, saved: Tensor) -> Tensor | None:
+        """The null class of another set of classes, which is saved last; its classes are others and start anew."""
+        if saved.shape[1:] != self.weight.shape[1:] or not self.has_null:
+            return None
+        return torch.cat([self.weight[:-1], saved[-1:].to(self.weight)])
+
     def reset(self, depth: int) -> None:
         """Normal rows."""
         nn.init.normal_(self.weight, std=self.std)

@@ -33,21 +33,24 @@ class AdaLNSingle(nn.Module):
         self.proj = nn.Linear(width, 3 * sublayers * width)
 
     def forward(self, cond: Condition) -> Tensor:
-        return self.proj(F.silu(cond.sum(self.source))).unflatten(-1, (self.sublayers, 3, self.width))
+        shared = self.proj(F.silu(cond.sum(self.source))).unflatten(-1, (self.sublayers, 3, self.width))
+        if self.gate == "plain":
+            return shared
+        shift, scale, gate = shared.unbind(2)
+        return torch.stack([shift, scale, 1 + gate], 2)  # once for all blocks
 
     def block(self, n: int) -> nn.Module:
-        return _Offset(self.width, n, 1.0 if self.gate == "one_plus" else 0.0)
+        return _Offset(self.width, n)
 
 
 class _Offset(nn.Module):
-    def __init__(self, width: int, n: int, plus: float):
+    def __init__(self, width: int, n: int):
         super().__init__()
-        self.plus = plus
         self.table = nn.Parameter(torch.empty(n, 3, width))
 
     def forward(self, shared: Tensor) -> list[Modulated]:
         rows = (shared[:, : len(self.table)] + self.table)[:, :, :, None]  # (B,n,3,1,D)
-        return [(r[:, 0], r[:, 1], r[:, 2] + self.plus) for r in rows.unbind(1)]
+        return [(r[:, 0], r[:, 1], r[:, 2]) for r in rows.unbind(1)]
 
     def reset(self, depth: int) -> None:
         """Normal, with variance 1/D."""

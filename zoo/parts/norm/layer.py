@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
+from zoo.ops import add_norm
 from zoo.parts.protocols import Stream
 from zoo.registry import register
 
@@ -20,13 +20,9 @@ class LayerNorm(nn.Module):
 
     def __init__(self, width: int, *, affine: bool = True, eps: float = 1e-5):  # added to the variance
         super().__init__()
-        self.eps, self.width = eps, width
+        self.eps = eps
         self.weight = nn.Parameter(torch.ones(width)) if affine else None
         self.bias = nn.Parameter(torch.zeros(width)) if affine else None
 
     def forward(self, h: Stream, shift: Tensor | None = None, scale: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        x = h.value
-        affine = [None if p is None else p.to(x.dtype) for p in (self.weight, self.bias)]
-        n = F.layer_norm(x, (self.width,), *affine, self.eps)
-        n = n if scale is None else n * (1 + scale)
-        return x, n if shift is None else n + shift
+        return add_norm(*h, self.weight, self.bias, shift, scale, self.eps, centred=True)

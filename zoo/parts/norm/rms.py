@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
+from zoo.ops import add_norm
 from zoo.parts.protocols import Stream
 from zoo.registry import register
 
@@ -24,7 +24,4 @@ class RMSNorm(nn.Module):
         self.weight = nn.Parameter(torch.ones(width))
 
     def forward(self, h: Stream, shift: Tensor | None = None, scale: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        x = h.value
-        n = F.rms_norm(x, self.weight.shape, self.weight.to(x.dtype), self.eps)
-        n = n if scale is None else n * (1 + scale)
-        return x, n if shift is None else n + shift
+        return add_norm(*h, self.weight, None, shift, scale, self.eps, centred=False)

@@ -48,6 +48,14 @@ class ConvPatch(nn.Module):
                              fix=f"use multiples of {self.size}, for instance {fits[0]}x{fits[1]}")
         return Grid(height // self.size, width // self.size, frames)
 
+    def adapt(self, name: str, saved: Tensor) -> Tensor | None:
+        """The projection for another number of channels: those that both have, and none of the new ones at first."""
+        if name != "proj.weight" or saved.shape[2:] != self.weight.shape[2:] or len(saved) != len(self.weight):
+            return None
+        shared, fitting = min(self.channels, saved.shape[1]), torch.zeros_like(self.weight)
+        fitting[:, :shared] = saved[:, :shared]
+        return fitting
+
     def forward(self, x_BTCHW: Tensor) -> tuple[Tensor, Grid]:
         B, T, C, H, W = x_BTCHW.shape
         if self.channels != C:

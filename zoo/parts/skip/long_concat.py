@@ -47,7 +47,8 @@ class _Concat(nn.Linear):
     def forward(self, h: Stream, kept: Tensor) -> Stream:
         stream, skip = self.weight.chunk(2, 1)  # two products instead of a concatenated copy
         kept = kept if self.factor == 1 else kept * self.factor
-        return Stream(F.linear(h.value, stream, self.bias.sum(0)) + F.linear(kept, skip))
+        bias = self.bias[0] if len(self.bias) == 1 else self.bias.sum(0)
+        return Stream(F.linear(h.value, stream, bias) + F.linear(kept, skip))
 
     def reset_parameters(self) -> None:
         """Uniform by the number of inputs: one linear map of 2D, or two of D."""

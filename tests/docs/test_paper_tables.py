@@ -1,0 +1,68 @@
+"""The pages of the paper's tables are what the script writes today."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import shlex
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def script():
+    spec = importlib.util.spec_from_file_location("paper_tables", ROOT / "tools/paper_tables.py")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["paper_tables"] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="module")
+def pages(script):
+    return {path.name: (path, text) for path, text in script.pages()}
+
+
+def test_there_is_a_page_for_each_of_the_six_tables_and_all_are_up_to_date(pages):
+    assert set(pages) == {f"table{i}.md" for i in range(1, 7)}
+    stale = [path.name for path, text in pages.values() if path.read_text(encoding="utf-8") != text]
+    assert not stale, "run `python tools/paper_tables.py` and commit what it writes"
+
+
+@pytest.mark.parametrize(("page", "line"), [
+    ("table1.md", ["50M", "50,568,716", "12", "11.90 G", "18.10 G"]),
+    ("table1.md", ["860M", "862,407,184", "210", "210.73 G", "310.61 G"]),
+    ("table2.md", ["380M", "386,063,376", "94", "93.66 G", "139.10 G", "307M", "2.64"]),
+    ("table3.md", ["860M", "863,586,832", "708", "708.17 G", "1,043.84 G", "+15M", "3.94"]),
+    ("table4.md", ["-long_skip", "backbone.skip: long_concat -> none", "6.23"]),
+    ("table4.md", ["-padding_tokens", "8.39 G", "12.76 G", "2.94"]),
+    ("table6.md", ["two_way", "50,568,716", "2.91"]),
+])  # fmt: skip
+def test_published_and_counted_figures_stand_side_by_side(pages, page, line):
+    rows = [[cell.strip() for cell in row.split("|")] for row in pages[page][1].splitlines() if row.startswith("|")]
+    assert any(set(line) <= set(row) for row in rows)
+
+
+def test_every_zoo_ablate_command_of_a_page_is_one_that_parses(pages):
+    from zoo.cli.ablate import parser
+
+    commands = [line for _, text in pages.values() for line in text.splitlines() if line.startswith("zoo-ablate")]
+    assert len(commands) == 2
+    for line in commands:
+        args = parser().parse_intermixed_args(shlex.split(line)[1:])
+        assert args.recipe == "dim_s_cifar" and args.count == 50000 and args.seeds == 3
+
+
+def test_a_measured_figure_appears_beside_the_published_one(script, tmp_path, monkeypatch):
+    (tmp_path / "a.json").write_text(json.dumps({"recipe": "dim_l_imagenet256", "metrics": {"FID": 2.713}}))
+    monkeypatch.setattr(script, "RESULTS", tmp_path)
+    script.results.cache_clear()
+    try:
+        text = script.model_page(script.MODELS[1])
+    finally:
+        script.results.cache_clear()
+    assert "| 2.64 | 2.71 |" in text

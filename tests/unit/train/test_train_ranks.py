@@ -1,0 +1,160 @@
+"""Several processes train what one would have trained."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from tiny_runs import losses, same, tensors, trained
+
+from zoo.train.launch import launch
+from zoo.train.ranks import Ranks, environment, first_host
+
+ROOT, JOBS = Path(__file__).parents[3], Path(__file__).with_name("rank_jobs.py")
+ENV = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+STEPS = "train.steps=12"
+
+
+@pytest.fixture(scope="module")
+def runs(recipe_file, tmp_path_factory):
+    """Folders of runs in two processes, by name; all are trained in one go."""
+    root = tmp_path_factory.mktemp("ranks")
+    cases = {
+        "ddp": {}, "micro": {"overrides": ["train.micro_batch=1", "train.val_every=6"]},
+        "fsdp": {"overrides": ["train.parallel=fsdp", "train.val_every=6", "train.preview_every=12"]},
+        "cramped": {"fits": 2},
+        "parts": {"stop": [1, 7]}, "parts again": {"folder": "parts", "resume": True},
+        "sharded parts": {"stop": [1, 7], "overrides": ["train.parallel=fsdp"]},
+        "sharded parts again": {"folder": "sharded parts", "resume": True, "overrides": ["train.parallel=fsdp"]},
+        "to one": {"stop": [0, 9], "overrides": ["train.parallel=fsdp"]},
+    }  # fmt: skip
+    jobs = [{**case, "recipe": str(recipe_file), "overrides": [STEPS, *case.get("overrides", [])],
+             "folder": str(root / case.get("folder", name))} for name, case in cases.items()]  # fmt: skip
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", str(JOBS),
+               json.dumps(jobs)]  # fmt: skip
+    done = subprocess.run(command, cwd=ROOT, env=ENV, capture_output=True, text=True, timeout=240)
+    assert done.returncode == 0, done.stderr[-4000:]
+    said = dict(zip(cases, (line for line in done.stdout.splitlines() if line.startswith("0 "))))
+    return root, said
+
+
+@pytest.fixture(scope="module")
+def alone(recipe_file, tmp_path_factory):
+    """The same run in one process."""
+    from zoo.recipe import load_recipe
+
+    folder = tmp_path_factory.mktemp("alone")
+    trained(load_recipe(recipe_file, [STEPS, "train.val_every=6"]), folder)
+    return folder
+
+
+def curve(folder: Path, key: str = "loss") -> list[float]:
+    return [record[key] for record in losses(folder) if key in record]
+
+
+@pytest.mark.parametrize("name", ["ddp", "micro", "fsdp", "cramped"])
+def test_two_processes_have_the_losses_and_the_weights_of_one(runs, alone, name):
+    assert curve(runs[0] / name) == pytest.approx(curve(alone), rel=1e-6)
+    one, two = tensors(alone, 12), tensors(runs[0] / name, 12)
+    assert one.keys() == two.keys()
+    for key, tensor in one.items():
+        assert (tensor - two[key]).norm() <= 2e-4 * max(tensor.norm(), 1e-3), key
+
+
+@pytest.mark.parametrize("name", ["micro", "fsdp"])
+def test_validation_is_shared(runs, alone, name):
+    for key in ("val", "val_ema", "val_constant"):
+        assert curve(runs[0] / name, key) == pytest.approx(curve(alone, key), rel=1e-5)
+
+
+def test_spread_weights_draw_previews(runs):
+    assert (runs[0] / "fsdp/samples/step-00000012.png").exists()
+
+
+@pytest.mark.parametrize(("name", "whole"), [("parts", "ddp"), ("sharded parts", "fsdp")])
+def test_a_signal_to_one_process_stops_both_and_the_run_goes_on_exactly(runs, name, whole):
+    root, said = runs
+    assert "stopped by another process at step 7" in said[name] and "finished 12" in said[f"{name} again"]
+    assert same(tensors(root / name, 12), tensors(root / whole, 12))
+    assert curve(root / name) == curve(root / whole)
+
+
+def test_what_two_processes_saved_one_continues(runs, alone, tiny):
+    folder = runs[0] / "to one"
+    assert "finished 12" in trained(tiny(STEPS, "train.parallel=fsdp"), folder, resume=True)
+    one, two = tensors(alone, 12), tensors(folder, 12)
+    assert all((one[key] - two[key]).norm() <= 2e-4 * max(one[key].norm(), 1e-3) for key in one)
+    assert curve(folder) == pytest.approx(curve(alone), rel=1e-6)
+
+
+def test_the_command_starts_its_processes_and_a_signal_to_it_saves_once(recipe_file, tiny, tmp_path):
+    command = [sys.executable, "-u", "-m", "zoo.cli.train", str(recipe_file), "train.steps=4000", "--device", "cpu",
+               "--gpus", "2", "--out", str(tmp_path / "a")]  # fmt: skip
+    with subprocess.Popen(command, cwd=ROOT, env=ENV, stdout=subprocess.PIPE, text=True) as process:
+        heard = []
+        for line in process.stdout:
+            heard.append(line)
+            if line.startswith("step 9/"):
+                asked = time.monotonic()
+                process.send_signal(signal.SIGTERM)
+        took = time.monotonic() - asked
+    assert process.returncode == 0 and took < 10
+    assert sum("stopped by SIGTERM at step" in line for line in heard) == 1
+    assert sum(line.startswith("step 9/") for line in heard) == 1 and any("2 x cpu" in line for line in heard)
+    assert not (tmp_path / "a/run.lock").exists() and len(list((tmp_path / "a/checkpoints").iterdir())) == 1
+
+
+@pytest.fixture
+def program(tmp_path, monkeypatch):
+    """program(text): a module that `launch` can run, without torch."""
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+
+    def write(text: str) -> str:
+        (tmp_path / "program.py").write_text(f"import os, sys, time\nrank = int(os.environ['RANK'])\n{text}")
+        return "program"
+
+    return write
+
+
+def test_a_failing_process_ends_the_others_and_what_it_said_is_shown(program, capfd):
+    before = signal.getsignal(signal.SIGTERM)
+    waiting = program("print('rank', rank)\nif rank == 1: sys.exit('no such picture')\ntime.sleep(60)")
+    started = time.monotonic()
+    assert launch(waiting, [], 3) == 1 and time.monotonic() - started < 20
+    out, err = capfd.readouterr()
+    assert "process 1 of 3 failed:\nno such picture" in err and out == "rank 0\n"
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_an_error_of_the_first_process_is_not_repeated(program, capfd):
+    assert launch(program("sys.stderr.write('error: recipe\\n'); sys.exit(2)"), [], 2) == 2
+    assert capfd.readouterr().err == "error: recipe\n"
+
+
+def test_environments_of_torchrun_and_slurm():
+    assert environment({}) is None and environment({"SLURM_NTASKS": "4", "SLURM_PROCID": "0"}) is None
+    slurm = {"SLURM_STEP_NUM_TASKS": "8", "SLURM_PROCID": "5", "SLURM_LOCALID": "1", "SLURM_JOB_ID": "12345",
+             "SLURM_STEP_NODELIST": "gpu[003-004],fat1"}  # fmt: skip
+    assert environment(slurm) == {"RANK": "5", "LOCAL_RANK": "1", "WORLD_SIZE": "8", "MASTER_ADDR": "gpu003",
+                                  "MASTER_PORT": "32345"}  # fmt: skip
+    torchrun = {"RANK": "1", "LOCAL_RANK": "1", "WORLD_SIZE": "2", "MASTER_ADDR": "a", "MASTER_PORT": "1"}
+    assert environment({**slurm, **torchrun}) == torchrun
+
+
+@pytest.mark.parametrize(("nodes", "host"), [("node1", "node1"), ("a-b[1,3]", "a-b1"), ("x[07-12]", "x07"),
+                                             ("n1,n2", "n1")])  # fmt: skip
+def test_the_first_host_of_a_list(nodes, host):
+    assert first_host(nodes) == host
+
+
+def test_one_process_agrees_with_itself():
+    ranks = Ranks(torch.device("cpu"))
+    assert ranks.any(True) and not ranks.any(False) and ranks.least(3) == 3 and ranks.texts("a") == ["a"]
+    assert ranks.on_first(lambda: 5) == 5 and ranks.sum(torch.ones(2)).tolist() == [1, 1]

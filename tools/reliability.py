@@ -1,0 +1,164 @@
+#!/usr/bin/env python
+"""Run the tests behind the 34 promises about reliability; write their results, and the page that shows them.
+
+    python tools/reliability.py                   # a seeded tenth of the long trials, some minutes
+    python tools/reliability.py --full            # all of them, an hour or two
+    python tools/reliability.py --gpu             # those that need a GPU, added to what is known
+    python tools/reliability.py --only 8,9        # some of them
+    python tools/reliability.py --page            # only the page, from the results that are there
+
+Writes docs/results/reliability.json and docs/reliability.md; the exit code is 1 if a test failed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+import time
+import xml.etree.ElementTree as xml
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import yaml
+
+ROOT = Path(__file__).resolve().parents[1]
+RESULTS, PAGE = ROOT / "docs/results/reliability.json", ROOT / "docs/reliability.md"
+MULTI_GPU = ROOT / "docs/results/multi_gpu.json"
+
+
+class Promise(NamedTuple):
+    """What is promised, the tests that show it, and what a result does not yet show."""
+
+    number: int
+    topic: str
+    text: str
+    tests: Sequence[str] = ()
+    gpu: Sequence[str] = ()
+    open: str = ""
+
+
+
+def promises() -> tuple[Promise, ...]:
+    """All of them, from `tools/promises.yaml`."""
+    topics = yaml.safe_load((ROOT / "tools/promises.yaml").read_text(encoding="utf-8"))
+    return tuple(Promise(number, topic, **said) for topic, rows in topics.items() for number, said in rows.items())
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run, merge with what was known, write both files."""
+    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p.add_argument("--full", action="store_true", help="every trial of the long tests")
+    p.add_argument("--gpu", action="store_true", help="the tests that need a GPU, and no others")
+    p.add_argument("--only", help="numbers of promises, with commas")
+    p.add_argument("--page", action="store_true", help="write the page from known results")
+    args = p.parse_args(argv)
+    known = json.loads(RESULTS.read_text()) if RESULTS.exists() else {"promises": {}}
+    chosen = [q for q in promises() if not args.only or str(q.number) in args.only.split(",")]
+    for promise in [] if args.page else chosen:
+        tests = promise.gpu if args.gpu else promise.tests
+        if tests:
+            row = known["promises"].setdefault(str(promise.number), {})
+            row["gpu" if args.gpu else "cpu"] = run(tests, args.full, args.gpu)
+            print(f"{promise.number:2} {row}", flush=True)
+            RESULTS.parent.mkdir(parents=True, exist_ok=True)
+            known["promises"] = dict(sorted(known["promises"].items(), key=lambda item: int(item[0])))
+            RESULTS.write_text(json.dumps(known, indent=1) + "\n")
+    PAGE.write_text(page(known["promises"]), encoding="utf-8")
+    rows = [r for row in known["promises"].values() for r in row.values()]
+    return 1 if any(r["failed"] for r in rows) else 0
+
+
+def run(tests: Sequence[str], full: bool, gpu: bool) -> dict[str, Any]:
+    """Counts of passed, failed and skipped tests, and seconds."""
+    env = {**os.environ, "PYTHONPATH": str(ROOT), "ZOO_TEST_FULL": "1" if full else "0"}
+    began = time.monotonic()
+    with tempfile.TemporaryDirectory() as folder:
+        report = Path(folder) / "report.xml"
+        command = [sys.executable, "-m", "pytest", "-q", "-p", "no:xdist", "-m", "gpu" if gpu else "not gpu",
+                   f"--junitxml={report}", *(["--timeout=7200"] if full else []), *tests]  # fmt: skip
+        done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True)
+        if not report.exists():
+            return {"passed": 0, "failed": 1, "skipped": 0, "why": (done.stdout + done.stderr)[-300:]}
+        suite = next(xml.parse(report).getroot().iter("testsuite"))
+    count = {key: int(suite.get(key, 0)) for key in ("tests", "failures", "errors", "skipped")}
+    failed = count["failures"] + count["errors"]
+    return {"passed": count["tests"] - failed - count["skipped"], "failed": failed, "skipped": count["skipped"],
+            "seconds": round(time.monotonic() - began, 1), "trials": "all" if full else "a tenth",
+            "on": device() if gpu else platform.machine()}  # fmt: skip
+
+
+def device() -> str:
+    """What the GPU tests ran on."""
+    import torch
+
+    return torch.cuda.get_device_name() if torch.cuda.is_available() else "no GPU"
+
+
+def page(results: dict[str, Any]) -> str:
+    """The page: a table a topic."""
+    lines = [
+        "# Reliability", "",
+        "<!-- written by tools/reliability.py; do not edit -->", "",
+        "What training promises, and the tests that show it. Long trials run in full with "
+        "`bash tools/test.sh --full`; a seeded tenth of them runs on every change. "
+        "`python tools/reliability.py` runs what stands here and writes this page and "
+        "[its figures](results/reliability.json).", "",
+    ]  # fmt: skip
+    stated = promises()
+    topics = list(dict.fromkeys(q.topic for q in stated))
+    for topic in topics:
+        lines += [f"## {topic}", "", "| | promise | shown by | result |", "|--:|---|---|---|"]
+        for q in (q for q in stated if q.topic == topic):
+            lines.append(f"| {q.number} | {q.text} | {shown_by(q)} | {result(q, results.get(str(q.number), {}))} |")
+        lines.append("")
+    if MULTI_GPU.exists():
+        lines += ["## Several GPUs", "", *several(json.loads(MULTI_GPU.read_text())), ""]
+    return "\n".join(lines)
+
+
+def shown_by(promise: Promise) -> str:
+    """The tests of a promise, by file and name."""
+    names = []
+    for test in (*promise.tests, *promise.gpu):
+        file, _, name = test.partition("::")
+        names.append(f"`{name or file.removeprefix('tests/')}`")
+    return "<br>".join(names) or "nothing"
+
+
+def result(promise: Promise, row: dict[str, Any]) -> str:
+    """In words."""
+    words = []
+    for where, found in row.items():
+        if not found["failed"] and not found["passed"]:
+            words.append(f"only with `--full`: {found['skipped']} tests")
+            continue
+        failed = f"**{found['failed']} failed**, " if found["failed"] else ""
+        on = f" on {found['on']}" if where == "gpu" else ""
+        words.append(f"{failed}{found['passed']} passed, {found.get('trials', '')} of the trials{on}")
+    if promise.gpu and "gpu" not in row:
+        words.append("not run on a GPU yet")
+    return "; ".join([*words, *([promise.open] if promise.open else [])]) or "not run yet"
+
+
+def several(figures: dict[str, Any]) -> list[str]:
+    """The table of `tools/multi_gpu_check.py`."""
+    rows = ["| claim | figure | bound | holds |", "|---|--:|--:|---|"]
+    for claim, found in figures.get("verdicts", {}).items():
+        figure = "none" if found["figure"] is None else f"{found['figure']:.3g}"
+        holds = "yes" if found["good"] else "no"
+        rows.append(f"| {claim.replace('_', ' ')} | {figure} | {found['bound']:g} | {holds} |")
+    speeds = {name: row for name, row in figures.items() if name.startswith("speed_") and "images_per_second" in row}
+    rows += ["", "| | images/s | images a GPU | GiB a GPU |", "|---|--:|--:|--:|"]
+    rows += [f"| {name.removeprefix('speed_').replace('_', ' ')} | {row['images_per_second']:,.0f} | "
+             f"{row['images_a_gpu']} | {row['memory_gib']} |" for name, row in speeds.items()]  # fmt: skip
+    return rows
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,66 @@
+"""The residual stream's sum, its normalisation and its modulation, in one pass over memory where Triton runs."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from zoo.ops import triton_launch
+from zoo.ops.add_norm import operator
+
+WIDEST = 8192  # a row stays in the registers of one program
+
+
+def add_norm(
+    x: Tensor,
+    branch: Tensor | None,
+    gate: Tensor | None,
+    weight: Tensor | None,
+    bias: Tensor | None,
+    shift: Tensor | None,
+    scale: Tensor | None,
+    eps: float,
+    centred: bool,
+) -> tuple[Tensor, Tensor]:
+    """s = x + gate * branch, and n = norm(s) * (1 + scale) + shift: what stands between two sublayers.
+
+    Args:
+        x: residual stream, (batch, length, width).
+        branch: what a sublayer adds to it, like x, or None.
+        gate: factor of the branch, (batch, 1, width), or None for 1.
+        weight, bias: of the norm, (width,), or None for 1 and 0.
+        shift, scale: modulation, (batch, 1, width), or None for 0.
+        eps: added to the variance, or to the mean square.
+        centred: layer norm if true (Ba et al., arXiv 1607.06450), else RMS norm (arXiv 1910.07467).
+
+    Returns:
+        s in x's dtype and n, each like x; under autocast n has autocast's dtype, where the fused kernel runs.
+    """
+    if fused(x):
+        kind = x.device.type
+        dtype = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else x.dtype
+        s, n = operator.add_norm(x, branch, gate, weight, bias, shift, scale, eps, centred, dtype)
+        return (x if branch is None else s), n
+    s = x if branch is None else gated_add(x, branch, gate)
+    affine = [None if p is None else p.to(s.dtype) for p in (weight, bias)]
+    if centred:
+        n = F.layer_norm(s, s.shape[-1:], *affine, eps)
+    else:
+        n = F.rms_norm(s, s.shape[-1:], affine[0], eps)
+    n = n if scale is None else n * (1 + scale)
+    return s, n if shift is None else n + shift
+
+
+def gated_add(x: Tensor, branch: Tensor, gate: Tensor | None) -> Tensor:
+    """x + gate * branch, in x's dtype; arguments as in `add_norm`."""
+    if gate is None:
+        return x + branch
+    return operator.gated_add(x, branch, gate) if fused(x) else torch.addcmul(x, gate, branch)
+
+
+def fused(x: Tensor) -> bool:
+    """Whether the fused kernel takes such a stream."""
+    if x.device.type == "meta" or x.shape[-1] > WIDEST or not x.numel():
+        return False
+    return triton_launch.problem(x.device, x.dtype) is None

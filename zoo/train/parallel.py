@@ -1,0 +1,105 @@
+"""How a backbone is run by training: recomputed, compiled, and shared by several processes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from functools import partial
+from typing import Any
+
+import torch
+from torch import nn
+from torch.utils.checkpoint import CheckpointPolicy, checkpoint, create_selective_checkpoint_contexts
+
+from zoo.errors import RecipeError
+from zoo.train.ranks import Ranks
+from zoo.train.settings import Train
+
+DEAR = ("mm", "addmm", "bmm", "baddbmm", "convolution", "_scaled_dot_product_flash_attention",
+        "_scaled_dot_product_efficient_attention", "_scaled_dot_product_cudnn_attention",
+        "_scaled_dot_product_flash_attention_for_cpu", "selective_scan")  # fmt: skip
+"""Operators whose results `recompute: selective` keeps."""
+
+
+class Parallel:
+    """A backbone as the training step calls it; its own names, weights and methods stay as they are.
+
+    `ddp`: every process has all weights, and gradients are averaged while they are computed. `fsdp`: every
+    process has its part of each weight, gradient and average, and blocks are gathered when they run.
+    """
+
+    def __init__(self, backbone: nn.Module, settings: Train, ranks: Ranks):
+        self.backbone, self.ranks = backbone, ranks
+        self.sharded = ranks.size > 1 and settings.parallel == "fsdp"
+        if self.sharded and settings.batch % ranks.size:
+            raise RecipeError(f"{settings.batch} images cannot be shared evenly by {ranks.size} processes",
+                              where="train.batch", fix=f"use a multiple of {ranks.size}, or train.parallel=ddp")
+        if settings.recompute != "none":
+            for block in blocks_of(backbone):
+                block.forward = recomputed(block.forward, settings.recompute)
+        if settings.compile:
+            compile_blocks(backbone)
+        if self.sharded:
+            shard(backbone, ranks)
+
+    def network(self) -> Callable[..., Any]:
+        """What to call in training; made once weights are where they should be."""
+        if self.ranks.size == 1 or self.sharded:
+            return self.backbone
+        return nn.parallel.DistributedDataParallel(self.backbone, broadcast_buffers=False, gradient_as_bucket_view=True)
+
+
+def quiet(network: Callable[..., Any]) -> AbstractContextManager:
+    """Within it, gradients add up in this process alone; only DDP needs to be told."""
+    ddp = isinstance(network, nn.parallel.DistributedDataParallel)
+    return network.no_sync() if ddp else nullcontext()  # type: ignore[union-attr]
+
+
+def blocks_of(backbone: nn.Module) -> list[nn.Module]:
+    """The units of compilation, recomputation and sharding; a backbone without blocks is one unit."""
+    return list(getattr(backbone, "blocks", [backbone]))
+
+
+def compile_blocks(backbone: nn.Module) -> None:
+    """Compile each block by itself, which is quick. Only `forward`: hooks of FSDP and of the guard stay outside."""
+    limits = torch._dynamo.config  # one for all blocks, which differ in skips, orders and whether a branch is pending
+    limits.recompile_limit = max(limits.recompile_limit, 64)
+    for block in blocks_of(backbone):
+        block.forward = torch.compile(block.forward)
+
+
+def recomputed(forward: Callable[..., Any], mode: str) -> Callable[..., Any]:
+    """A forward whose inside is computed again in backward: all of it (`block`), or what is cheap (`selective`)."""
+    choice = {"context_fn": partial(create_selective_checkpoint_contexts, keep_dear)} if mode == "selective" else {}
+    # chance: a forward pass draws no random numbers
+    return partial(checkpoint, forward, use_reentrant=False, preserve_rng_state=False, **choice)
+
+
+def keep_dear(context: Any, op: Any, *args: Any, **kwargs: Any) -> CheckpointPolicy:
+    """Keep what products, attention and scans computed; norms, gates and activations are computed again."""
+    kept = op.name().partition("::")[2].partition(".")[0] in DEAR
+    return CheckpointPolicy.MUST_SAVE if kept else CheckpointPolicy.PREFER_RECOMPUTE
+
+
+def shard(backbone: nn.Module, ranks: Ranks) -> None:
+    """FSDP2: each block is a unit, the rest is another. Weights stay float32; autocast chooses what is computed in."""
+    from torch.distributed.device_mesh import init_device_mesh
+    from torch.distributed.fsdp import fully_shard
+
+    from zoo.parts.protocols import Condition
+
+    _teach_trees(Condition)
+    mesh = init_device_mesh(ranks.device.type, (ranks.size,))
+    for block in blocks_of(backbone):
+        if block is not backbone:
+            fully_shard(block, mesh=mesh)
+    fully_shard(backbone, mesh=mesh, reshard_after_forward=True)  # else averages would meet gathered weights
+
+
+def _teach_trees(kind: type[dict]) -> None:
+    """Let FSDP see the tensors inside a dict of ours: it must know when the gradients of a block are complete."""
+    from torch.utils import _pytree as tree
+
+    if kind not in tree.SUPPORTED_NODES:
+        tree.register_pytree_node(kind, lambda d: (list(d.values()), list(d)), lambda v, k: kind(zip(k, v)),
+                                  serialized_type_name=kind.__qualname__)
