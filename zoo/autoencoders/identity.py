@@ -10,7 +10,7 @@ from zoo.registry import register
 
 @register("autoencoder", "identity", aliases=("none",))
 class Identity:
-    """Pixels are the latents; images (B,C,H,W) in [-1, 1] either way."""
+    """Pixels are the latents; images (B,[T,]C,H,W) in [-1, 1] either way."""
 
     factor = 1
 
@@ -22,9 +22,9 @@ class Identity:
         """Nothing is needed."""
 
     def encode(self, images: Tensor) -> Tensor:
-        """(B,C,H,W) -> the same."""
+        """(B,[T,]C,H,W) -> the same."""
         return images
 
     def decode(self, latents: Tensor) -> Tensor:
-        """(B,C,H,W) -> the same."""
+        """(B,[T,]C,H,W) -> the same."""
         return latents

@@ -50,7 +50,7 @@ class KL:
         return self.model.to(device)
 
     def moments(self, images: Tensor) -> Tensor:
-        """(B,C,H,W) -> (B,2c,h,w): mean and log variance of the latents, unscaled, as published features store them.
+        """(B,[T,]C,H,W) -> (B,[T,]2c,h,w): mean and log variance of the latents, unscaled, as features are published.
 
         Raises: ShapeError if a side is no multiple of the factor.
         """
@@ -63,15 +63,15 @@ class KL:
         return found.unflatten(0, images.shape[:-3])
 
     def sample(self, moments: Tensor, noise: Tensor | None = None) -> Tensor:
-        """(B,2c,h,w) -> latents (B,c,h,w): scale (mean + deviation noise - shift); without noise, of the mean."""
+        """(B,[T,]2c,h,w) -> latents (B,[T,]c,h,w): scale (mean + deviation noise - shift); no noise: the mean."""
         return posterior_sample(moments, noise, self.scale, self.shift)
 
     def encode(self, images: Tensor) -> Tensor:
-        """(B,C,H,W) in [-1, 1] -> the mean latents (B,c,h,w)."""
+        """(B,[T,]C,H,W) in [-1, 1] -> the mean latents (B,[T,]c,h,w); frames of a video one by one."""
         return self.sample(self.moments(images))
 
     def decode(self, latents: Tensor) -> Tensor:
-        """(B,c,h,w) -> (B,C,H,W), about [-1, 1]; frames of a video one by one."""
+        """(B,[T,]c,h,w) -> (B,[T,]C,H,W), about [-1, 1]; frames of a video one by one."""
         model = self.load(latents.device)
         with torch.no_grad(), torch.autocast(latents.device.type, enabled=False):
             images = model.decode((latents.float() / self.scale + self.shift).flatten(0, -4)).sample

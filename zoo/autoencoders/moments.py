@@ -13,7 +13,7 @@ LEAST, MOST = -30.0, 20.0
 
 
 def posterior_sample(moments: Tensor, noise: Tensor | None, scale: float, shift: float = 0.0) -> Tensor:
-    """(B,2c,h,w), mean and log variance -> latents (B,c,h,w): scale (mean + deviation noise - shift); None: the mean.
+    """Moments (B,[T,]2c,h,w) -> latents (B,[T,]c,h,w): scale (mean + deviation noise - shift); None: the mean.
 
     Source: Rombach et al. 2022 (2112.10752), section 3.1.
     """

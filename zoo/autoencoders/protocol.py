@@ -9,7 +9,7 @@ from torch import Tensor
 
 
 class Autoencoder(Protocol):
-    """Images (B,C,H,W) in [-1, 1] and their latents (B,c,H/factor,W/factor)."""
+    """Images (B,C,H,W) in [-1, 1] and their latents (B,c,H/factor,W/factor); frames (B,T,...) of videos one by one."""
 
     factor: int  # pixels a latent, along each side
 

@@ -19,6 +19,7 @@ OPTIONAL = {
     "causal-conv1d": ("another causal convolution, CUDA only", "pip install --no-build-isolation causal-conv1d"),
     "diffusers": ("autoencoders for latent models", "pip install diffusers"),
     "pyarrow": ("parquet data sets", "pip install pyarrow"),
+    "imageio-ffmpeg": ("video files", "pip install imageio imageio-ffmpeg"),
     "tensorboard": ("its logger", "pip install tensorboard"),
     "torch-fidelity": ("Inception features for FID", "pip install torch-fidelity"),
 }

@@ -82,6 +82,9 @@ def encoder_of(recipe: Recipe, request: Request, device: torch.device) -> Encode
 
     if recipe.get("data", None) is None:
         raise RecipeError("this recipe names no images", where=recipe.name, fix="data={use: folder, path: pictures}")
+    if len(recipe["shape"]) > 3:
+        raise RecipeError("latents on disk are of images, this recipe's shape is that of clips", where="shape",
+                          fix="train on the clips: their frames are encoded on the way")
     autoencoder = section(recipe, "autoencoder")()
     size = tuple(side * autoencoder.factor for side in recipe["shape"][-2:])
     datasets: dict[Split, Any] = {split: section(recipe, "data")(size, split) for split in request.splits}

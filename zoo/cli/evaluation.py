@@ -6,6 +6,7 @@ import os
 import sys
 import time
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from zoo.cli.table import Table, plain_text, show, show_json
@@ -15,7 +16,7 @@ from zoo.eval.collect import Watch
 from zoo.eval.comparison import compare
 from zoo.eval.result import FILE, Result
 from zoo.eval.sweep import parse_sweep, sweep_over
-from zoo.sampling.fill import progress
+from zoo.sampling.progress import Progress
 
 
 def run(asked: Request, sweep: str | None = None, out: Path | None = None) -> None:
@@ -23,8 +24,8 @@ def run(asked: Request, sweep: str | None = None, out: Path | None = None) -> No
     if sweep:
         return _sweep(asked, sweep, out)
     began = time.monotonic()
-    with progress(asked.count or 1000, 0) as (heard, drawn):
-        result = measure(_placed(asked), Watch(step=heard, image=drawn, say=_say))
+    with Progress(asked.count or 1000, 0) as bar:
+        result = measure(_placed(asked), Watch(step=bar.step, image=partial(bar.drawn, 1), say=_say))
     if result is None:
         return print(f"share {asked.share[0]} of {asked.share[1]} is done; whichever ends last writes the result")
     place = keep(result, out or default_place(asked.source))
@@ -100,8 +101,8 @@ def _sweep(asked: Request, text: str, out: Path | None) -> None:
         results.append([value, *(f"{v:.5g}" for v in result.metrics.values())])
         _say(f"{sweep.key}={value}  " + "  ".join(f"{k} {v:.5g}" for k, v in result.metrics.items()))
 
-    with progress((asked.count or 1000) * len(sweep.values), 0) as (_, drawn):
-        found = sweep_over(_placed(asked), sweep, folder, Watch(image=drawn), tell)
+    with Progress((asked.count or 1000) * len(sweep.values), 0) as bar:
+        found = sweep_over(_placed(asked), sweep, folder, Watch(image=partial(bar.drawn, 1)), tell)
     print(plain_text(Table("sweep", headline(found[0]), [sweep.key, *found[0].metrics], results)))
     print(f"sweep.json and sweep.svg in {folder}")
 

@@ -20,8 +20,9 @@ examples:
   zoo-sample runs/a --preset picture                       settings that the recipe names
   zoo-sample runs/a sampler.steps=50 guidance.scale=2      another sampler setting, stronger guidance
   zoo-sample runs/a/checkpoints/step-00012000 --raw        one checkpoint, weights without averaging
+  zoo-sample runs/clips --classes left,bounce --format mp4   videos: GIF, or MP4 and WebM with the extra `video`
   zoo-sample hf-hub:org/name --batch 16                    weights from the hub
-  zoo-sample runs/a -n 50000 --out fid.npz --gpus 8        arr_0 (N,H,W,C) uint8 and labels, by 8 processes
+  zoo-sample runs/a -n 50000 --out fid.npz --gpus 8        arr_0 (N,[T,]H,W,C) uint8, labels; 8 processes
 
 Image i depends on the seed, i and its class only: -n 100 later adds to -n 64, and a stopped command goes on
 where it was, with any number of processes. Samples that were made otherwise are left alone. On a cluster,
@@ -42,6 +43,8 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--size", metavar="HxW", help="height x width in pixels (default: the recipe's)")
     p.add_argument("--preset", metavar="NAME", help="settings under presets: in the recipe, such as fid or picture")
     p.add_argument("--out", type=Path, default=Path("samples"), metavar="PATH", help="folder, or file.npz (samples)")
+    p.add_argument("--format", metavar="F", help="of videos: gif (default), mp4 or webm")
+    p.add_argument("--fps", type=float, metavar="N", help="frames a second of videos (default 8)")
     p.add_argument("--batch", type=int, default=64, metavar="N", help="images at a time (default 64)")
     p.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps (default auto)")
     p.add_argument("--precision", default="auto", choices=("auto", *PRECISIONS),
@@ -69,7 +72,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         source=args.source, images=args.n, out=args.out, seed=args.seed, size=args.size, preset=args.preset,
         classes=args.classes.split(",") if args.classes else None, class_grids=args.class_grids, batch=args.batch,
         device=args.device, precision=args.precision, ema=not args.raw, settings=args.settings,
-        allow_plugins=args.allow_plugins, shard=parse_shard(args.shard),
+        allow_plugins=args.allow_plugins, shard=parse_shard(args.shard), format=args.format, fps=args.fps,
     )))  # fmt: skip
 
 

@@ -1,6 +1,6 @@
 """Batches of any data set, from any image on; what they hold does not depend on how they are read.
 
-Legend: B batch, C channels, H height, W width.
+Legend: B batch, C channels, H height, W width; of clips, T frames stand after B.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ PREFETCH = 4
 
 
 class Batch(NamedTuple):
-    """images (B,C,H,W) float32 in [-1, 1] (or latents), labels (B,) int64 by name, number of the first image."""
+    """images (B,[T,]C,H,W) float32 in [-1, 1] or latents, labels (B,) int64 by name, number of the first image."""
 
     images: Tensor
     labels: dict[str, Tensor]
@@ -101,7 +101,7 @@ def positions(first: int, batch: int, share: tuple[int, int]) -> np.ndarray:
 
 
 def stacked(samples: list[Sample]) -> Pixels:
-    """Pixels (B,H,W,C) and labels (B,) of several samples."""
+    """Pixels (B,[T,]H,W,C) and labels (B,) of several samples."""
     labels = {name: np.array([s.labels[name] for s in samples], dtype=np.int64) for name in samples[0].labels}
     return np.stack([s.image for s in samples]), labels
 

@@ -24,7 +24,7 @@ class Memory:
         self.source = spread(rows, len(dataset))
 
     def take(self, dataset: Dataset, rows: np.ndarray, threads: int) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-        """Pixels (B,H,W,C) and labels of some rows."""
+        """Pixels (B,[T,]H,W,C) and labels of some rows."""
         missing = np.unique(rows[~self.present[rows]])
         for row, sample in zip(missing, read(dataset, self.source[missing], threads)):
             self.images[row] = sample.image

@@ -26,11 +26,14 @@ class Pictures:
         classes: label -> names of the classes.
         bad: "raise" stops at an image that cannot be read and names it; "skip" says so once and gives the
             next good one instead, the same one every time, as long as no more than 1 % are bad (one may always be).
+
+    Raises: DataError if `size` is that of clips.
     """
 
     def __init__(self, names: Sequence[str], read: Callable[[int], bytes | Path | np.ndarray],
                  labels: Mapping[str, np.ndarray], classes: Mapping[str, list[str]], *,
                  size: tuple[int, int], fit: Fit = "crop", bad: Bad = "raise"):  # fmt: skip
+        self._check_size(size)
         self.names, self.read, self.labels, self.classes = names, read, dict(labels), dict(classes)
         self.size, self.bad = size, bad
         self.fit: Fit = fit
@@ -54,10 +57,19 @@ class Pictures:
 
     def _sample(self, index: int) -> Sample:
         try:
-            image = decode(self.read(index), self.size, self.fit)
+            image = self._pixels(index)
         except (DataError, OSError) as error:
             raise DataError(str(error), where=self.names[index]) from error
         return Sample(image, {name: int(values[index]) for name, values in self.labels.items()}, self.names[index])
+
+    def _pixels(self, index: int) -> np.ndarray:
+        """(H,W,3) uint8 of the size that was asked for."""
+        return decode(self.read(index), self.size, self.fit)
+
+    def _check_size(self, size: tuple[int, ...]) -> None:
+        if len(size) != 2:
+            raise DataError("these data are images, the recipe's shape is that of clips", where="shape",
+                            fix="write [C, H, W], or take a data set of clips, for instance data.use=clips")
 
     def _report(self, index: int, error: DataError) -> None:
         if self.bad == "raise":

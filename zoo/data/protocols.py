@@ -36,7 +36,8 @@ class Dataset(Protocol):
     """Random access to the samples of one split; safe to read from several threads and processes.
 
     A part of the shelf `zoo/data/source` is a class `(size, split, *, fields...)`, where `size` is
-    (height, width) in pixels as the recipe's `shape` wants it. Every sample has the same shape and the same labels.
+    (height, width) in pixels, or (frames, height, width) for clips, as the recipe's `shape` wants it. Every sample has
+    the same shape and the same labels.
 
     A data set of latents gives float (c,h,w), or moments (2c,h,w), in place of pixels, and has the attribute
     `latent`. `mirrored(indices, which)` are then the indices of stored copies: latents cannot be mirrored.

@@ -20,6 +20,7 @@ from torch import Tensor
 
 from zoo.data.places import data_folder
 from zoo.errors import DataError, ZooError
+from zoo.eval.clips import check_kind
 from zoo.eval.images import Images
 from zoo.eval.lens import Lens
 from zoo.eval.tally import Needs, Tally
@@ -53,6 +54,7 @@ def statistics(images: Images, lens: Lens, needs: Needs, *, batch: int = 64, sha
     Raises: ZooError if the images cannot be drawn or read, or the extractor lacks a stream.
     """
     check_share(share, batch)
+    check_kind(needs.streams, images.frames)
     if cache is None:
         return collect(images, lens, needs, batch=batch, share=share, watch=watch)
     place = cache / key_of(images, lens, batch)
@@ -68,6 +70,7 @@ def statistics(images: Images, lens: Lens, needs: Needs, *, batch: int = 64, sha
 def collect(images: Images, lens: Lens, needs: Needs, *, batch: int, share: Share = (0, 1), watch: Watch = SILENT,
             path: Path | None = None) -> Tally:  # fmt: skip
     """The statistics of one share; with a path it goes on from what is there, and saves on the way."""
+    check_kind(needs.streams, images.frames)
     tally, saved = _resumed(path, needs, watch), time.monotonic()
     starts = chunks(len(images), batch, share)
     try:

@@ -16,6 +16,8 @@ from zoo.eval.tally import Needs, Tally
 
 WELL_KNOWN = {"fid": "fd", "sfid": "sfd", "kid": "kd"}
 """Names that belong to Inception's features -> the metric."""
+ELSEWHERE = {"fvd": "clip_fd"}
+"""Names that belong to networks that are not here -> what there is instead."""
 
 
 @dataclass(frozen=True)
@@ -71,6 +73,9 @@ def open_metrics(wanted: Sequence[Wanted], lens: Lens) -> Figures:
 
 
 def _plain(want: Wanted, lens: Lens) -> Wanted:
+    if isinstance(want, str) and want.lower() in ELSEWHERE:
+        raise ZooError(f"{want.upper()} is of features of another network, which is not here", where="metrics",
+                       fix=f"ask for {ELSEWHERE[want.lower()]}, another figure under a name of its own")
     if not isinstance(want, str) or want.lower() not in WELL_KNOWN:
         return want
     name = WELL_KNOWN[want.lower()]

@@ -1,7 +1,7 @@
 """Where the images of an evaluation come from: a model, a folder or zip, an npz, or the split of a data set.
 
-`read(numbers)` gives uint8 (B,H,W,C). `identity` determines every pixel: it is what a cache goes by. `said` is what
-the protocol of a result says about them.
+`read(numbers)` gives uint8 (B,H,W,C), of clips (B,T,H,W,C). `identity` determines every pixel: it is what a cache goes
+by. `said` is what the protocol of a result says about them.
 """
 
 from __future__ import annotations
@@ -33,7 +33,9 @@ PROBES = 64
 
 
 class Images(Protocol):
-    """A numbered set of images of one size."""
+    """A numbered set of images, or of clips, of one size; `frames` of a clip, 0 for images."""
+
+    frames: int
 
     identity: dict[str, Any]
     said: dict[str, Any]
@@ -52,11 +54,10 @@ class Generated:
     """
 
     def __init__(self, plan: Plan, count: int, precision: str, identity: dict[str, Any], said: dict[str, Any]):
-        if len(plan.shape) > 3:
-            raise ShapeError(f"this model makes videos of {plan.shape[0]} frames", where="evaluation",
-                             fix="the metrics here are of images")
         self.plan, self.count, self.size = replace(plan, precision=precision), count, plan.size
-        self.said = {"kind": "generated", "size": "{}x{}".format(*plan.size), "resize": "none", "rounding": ROUNDING}
+        self.frames = plan.frames
+        self.said = {"kind": "generated", "size": size_said(plan.size, plan.frames), "resize": "none",
+                     "rounding": ROUNDING}  # fmt: skip
         self.identity = {**identity, "zoo": __version__, "seed": plan.seed, "size": plan.size, "precision": precision,
                          "device": plan.device.type}  # fmt: skip
         self.model = said
@@ -72,6 +73,8 @@ class Generated:
 
 class Pictures:
     """Images of a folder, however nested, or of a zip, by name; as they are, or cut to `size`."""
+
+    frames = 0
 
     def __init__(self, root: Path, size: Size | None = None, count: int | None = None):
         self.names, self.open = open_images(root)
@@ -109,12 +112,16 @@ class Pictures:
 
 
 class Arrays:
-    """The images `arr_0` (N,H,W,C) uint8 of an npz, as samples and ADM's reference batches are published."""
+    """The images `arr_0` (N,H,W,C) uint8 of an npz, as samples and ADM's reference batches are published.
+
+    Clips are (N,T,H,W,C).
+    """
 
     def __init__(self, path: Path, count: int | None = None):
         self.pixels = load_array(path)[:count]
-        self.size: Size = self.pixels.shape[1:3]  # type: ignore[assignment]
-        self.said = {"kind": "npz", "source": str(path), "size": "{}x{}".format(*self.size), "resize": "none",
+        self.size: Size = self.pixels.shape[-3:-1]  # type: ignore[assignment]
+        self.frames = self.pixels.shape[1] if self.pixels.ndim == 5 else 0
+        self.said = {"kind": "npz", "source": str(path), "size": size_said(self.size, self.frames), "resize": "none",
                      "rounding": "as stored"}  # fmt: skip
         self.identity = {"npz": file_digest(path)}
 
@@ -127,16 +134,17 @@ class Arrays:
 
 
 class Split:
-    """The images of one split of a recipe's data set, cut to `size` as training sees them, not mirrored."""
+    """The images or clips of one split of a recipe's data set, cut to `size` as training sees them, not mirrored."""
 
     def __init__(self, recipe: Recipe, split: str, size: Size, count: int | None = None):
-        self.dataset: Dataset = section(recipe, "data")(size, split)
+        self.frames = recipe["shape"][0] if len(recipe["shape"]) > 3 else 0
+        self.dataset: Dataset = section(recipe, "data")((self.frames, *size) if self.frames else size, split)
         if not len(self.dataset):
             raise DataError(f"there are no images in the split {split!r}", where=f"data of {recipe.name}")
         self.size = size
         self.numbers = spread(len(self.dataset) if count is None else min(count, len(self.dataset)), len(self.dataset))
         self.said = {"kind": "data set", "source": recipe["data"]["use"], "split": split,
-                     "size": "{}x{}".format(*size), "resize": FITTED, "rounding": "as stored"}  # fmt: skip
+                     "size": size_said(size, self.frames), "resize": FITTED, "rounding": "as stored"}  # fmt: skip
         probes = read(self.dataset, spread(min(PROBES, len(self.dataset)), len(self.dataset)), 1)
         total = hashlib.sha256(b"".join(probe.name.encode() + probe.image.tobytes() for probe in probes))
         self.identity = {"data": recipe["data"], "split": split, "size": size, "images": len(self.dataset),
@@ -155,15 +163,20 @@ def open_pictures(path: Path, size: Size | None = None, count: int | None = None
     return Arrays(path, count) if path.suffix == ".npz" else Pictures(path, size, count)
 
 
+def size_said(size: Size, frames: int) -> str:
+    """Height x width, behind the frames of clips."""
+    return "x".join(map(str, (frames, *size) if frames else size))
+
+
 def load_array(path: Path) -> np.ndarray:
-    """`arr_0` of an npz. Raises: DataError unless it holds images."""
+    """`arr_0` of an npz. Raises: DataError unless it holds images or clips."""
     try:
         with np.load(path, allow_pickle=False) as file:
             pixels = file["arr_0"]
     except (OSError, ValueError, KeyError, EOFError, AttributeError) as error:
         raise DataError(f"holds no images: {error}", where=str(path), fix="arr_0 should be (N,H,W,3) uint8") from error
-    if pixels.dtype != np.uint8 or pixels.ndim != 4 or pixels.shape[-1] not in (1, 3) or not len(pixels):
-        raise DataError(f"arr_0 is {pixels.dtype} {pixels.shape}", where=str(path), allowed="uint8 (N,H,W,3)")
+    if pixels.dtype != np.uint8 or pixels.ndim not in (4, 5) or pixels.shape[-1] not in (1, 3) or not len(pixels):
+        raise DataError(f"arr_0 is {pixels.dtype} {pixels.shape}", where=str(path), allowed="uint8 (N,[T,]H,W,3)")
     return pixels
 
 

@@ -13,6 +13,7 @@ from torch import nn
 
 from zoo.builder import factory
 from zoo.errors import RecipeError, ZooError
+from zoo.eval import clips
 from zoo.recipe.check import Checker
 from zoo.recipe.node import node_of, plain
 from zoo.signature import REQUIRED, Type
@@ -23,7 +24,7 @@ Wanted = str | Mapping[str, Any]
 
 
 class Lens:
-    """`lens(pixels, streams)`: uint8 (B,H,W,C) -> streams (B,n) float32, on the CPU.
+    """`lens(pixels, streams)`: uint8 (B,H,W,C), or clips (B,T,H,W,C), -> streams (B,n) float32, on the CPU.
 
     Raises: ZooError if the extractor's package or weights are missing.
     """
@@ -34,6 +35,8 @@ class Lens:
         self.name: str = self.module.name  # type: ignore[assignment]
         self.standard = node["use"] == "inception" and bool(self.module.standard)
         self.streams: tuple[str, ...] = tuple(self.module.streams)  # type: ignore[arg-type]
+        if "features" in self.streams:
+            self.streams += clips.STREAMS
         self.resize: str = self.module.resize  # type: ignore[assignment]
         content = getattr(self.module, "content", None) or digest(self.module.state_dict(), "", "")
         self.sha256 = hashlib.sha256(json.dumps([self.name, self.resize, content]).encode()).hexdigest()
@@ -47,10 +50,16 @@ class Lens:
 
     @torch.no_grad()
     def __call__(self, pixels: np.ndarray, streams: Collection[str]) -> dict[str, np.ndarray]:
-        planes = torch.from_numpy(np.ascontiguousarray(pixels)).to(self.device).movedim(-1, 1)
-        planes = planes.expand(-1, 3, -1, -1).contiguous()  # grey counts as red, green and blue
-        found = self.module(planes, streams)
+        planes = torch.from_numpy(np.ascontiguousarray(pixels)).to(self.device).movedim(-1, -3)
+        planes = planes.expand(*planes.shape[:-3], 3, *planes.shape[-2:]).contiguous()  # grey is red, green and blue
+        if planes.ndim == 5:
+            found = clips.clip_streams(self._features, planes, streams)
+        else:
+            found = self.module(planes, streams)
         return {stream: found[stream].float().cpu().numpy() for stream in streams}
+
+    def _features(self, planes: torch.Tensor) -> torch.Tensor:
+        return self.module(planes, {"features"})["features"]
 
     def check(self, streams: Collection[str], where: str) -> None:
         """Raises: ZooError if the extractor does not give these streams."""

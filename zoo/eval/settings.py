@@ -26,7 +26,7 @@ class Evaluation:
         *,
         every: int = 500000,  # images seen between evaluations, one more at the end; 0: never
         count: int = 1000,  # images drawn
-        metrics: list[Make[Metric]] = ["fd"],  # what is computed
+        metrics: list[Make[Metric]] = ["fd"],  # what is computed; of videos clip_fd
         extractor: Make[Extractor] = "efficientnet_lite0",  # whose features
         reference: str | None = None,  # an npz of statistics or a folder of pictures; null: the recipe's data
         split: Literal["train", "val"] = "train",  # of the recipe's data

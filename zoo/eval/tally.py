@@ -42,7 +42,7 @@ class Needs(NamedTuple):
 
 
 class Tally:
-    """Statistics of numbered images. `given` are moments from elsewhere, of which no count is known."""
+    """Statistics of numbered images or clips. `given` are moments from elsewhere, of which no count is known."""
 
     def __init__(self, needs: Needs, meta: Mapping[str, Any] | None = None):
         self.needs, self.meta = needs, dict(meta or {})
@@ -56,7 +56,7 @@ class Tally:
         return len(self.numbers)
 
     def add(self, numbers: Sequence[int], pixels: np.ndarray, streams: Mapping[str, np.ndarray]) -> None:
-        """Take in images: pixels (B,H,W,C) uint8, streams (B,n)."""
+        """Take in images: pixels (B,[T,]H,W,C) uint8, streams (B,n)."""
         self.numbers += [int(n) for n in numbers]
         self.digests += [hashlib.sha256(str(image.shape).encode() + image.tobytes()).digest() for image in pixels]
         for stream in self.needs.moments:
@@ -89,7 +89,8 @@ class Tally:
     @property
     def width(self) -> int:
         """How many features an image has; 0 if none were kept."""
-        return len(self.gaussian("features").mean) if {"features"} & {*self.given, *self.moments} else 0
+        stream = next((s for s in ("features", "frames") if s in {*self.given, *self.moments}), None)
+        return len(self.gaussian(stream).mean) if stream else 0
 
     @property
     def pixels(self) -> str:
@@ -125,7 +126,7 @@ class Tally:
         meta = json.loads(str(arrays["meta"])) if "meta" in arrays else {}
         needs = Needs(*map(frozenset, meta.pop("needs", ((), ()))))
         tally = cls(needs, meta)
-        for stream in (*SUFFIX, "logits"):
+        for stream in {**dict.fromkeys((*SUFFIX, "logits")), **dict.fromkeys(sorted(needs.moments))}:
             tally._read(stream, _suffix(stream), arrays)
         tally.needs = Needs(frozenset({**tally.moments, **tally.given}), needs.rows)
         tally.numbers = arrays["numbers"].tolist() if "numbers" in arrays else []

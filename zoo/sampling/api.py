@@ -21,7 +21,7 @@ def sample(source: str | Path, n: int = 4, *, seed: int = 0, classes: Sequence[i
            size: Size | None = None, preset: str | None = None, overrides: Sequence[str] = (), batch: int = 64,
            device: str = "auto", precision: str = "auto", ema: bool = True,
            allow_plugins: bool = False) -> list[np.ndarray]:  # fmt: skip
-    """`n` images (H,W,C) uint8 from a run folder, a weights file or a hub id.
+    """`n` images (H,W,C) or videos (T,H,W,C) uint8 from a run folder, a weights file or a hub id.
 
     Args:
         classes: names, numbers or "label=class", taken in turn; None takes all.

@@ -10,12 +10,12 @@ from typing import Any, NamedTuple
 
 from torch import Tensor
 
-from zoo.errors import ShapeError, ZooError
+from zoo.errors import ZooError
 from zoo.recipe import Recipe
 from zoo.sampling.api import adjusted, pick_device, pick_precision
+from zoo.sampling.form import Form, form_of
 from zoo.sampling.generate import Plan, plan
 from zoo.sampling.labels import class_names, in_turn, labels_for, parse_classes
-from zoo.sampling.picture import grid, save_picture
 from zoo.sampling.progress import Progress
 from zoo.sampling.record import record
 from zoo.sampling.size import parse_size
@@ -24,7 +24,7 @@ from zoo.sampling.work import Shard, rank_device
 from zoo.weights.load import from_pretrained, locate
 
 SHOWN = 256
-"""Images in a grid at most."""
+"""Samples in a grid at most."""
 
 
 @dataclass(frozen=True)
@@ -46,12 +46,15 @@ class Request:
     ema: bool = True
     allow_plugins: bool = False
     shard: Shard = field(default_factory=Shard)
+    format: str | None = None
+    fps: float | None = None
 
 
 class Job(NamedTuple):
     """A request that has been checked against the weights."""
 
     planned: Plan
+    form: Form
     record: dict[str, Any]
     labels: dict[str, Tensor]
     grids: dict[str, Sequence[int]]
@@ -62,7 +65,8 @@ def fill(asked: Request) -> str:
 
     Raises: ZooError, CheckpointError, RecipeError, ShapeError before anything is written.
     """
-    job, into = prepare(asked), target(asked.out)
+    job = prepare(asked)
+    into = target(asked.out, job.form)
     into.check(job.record)
     missing = into.missing(asked.images, job.planned.size)
     blocks = asked.shard.blocks(asked.images, asked.batch, missing)
@@ -77,10 +81,10 @@ def fill(asked: Request) -> str:
             into.save(list(islice(images, len(block))))
             progress.drawn(len(block))
     if left := 0 if alone else len(into.missing(asked.images, job.planned.size)):
-        return f"{len(todo)} images of shard {asked.shard} in {asked.out}; {left} of others are not there yet"
+        return f"{len(todo)} {job.form.noun} of shard {asked.shard} in {asked.out}; {left} of others are not there yet"
     finish(asked, job, into)
     shown = f"{into.picture('grid').name} shows {min(asked.images, SHOWN)}"
-    return f"{asked.images} images in {asked.out}, {len({*todo} & {*missing})} new; {shown}"
+    return f"{asked.images} {job.form.noun} in {asked.out}, {len({*todo} & {*missing})} new; {shown}"
 
 
 def prepare(asked: Request) -> Job:
@@ -94,21 +98,20 @@ def prepare(asked: Request) -> Job:
     classes = None if asked.classes is None else parse_classes(asked.classes, backbone, recipe)
     precision = pick_precision(asked.precision, device, recipe)
     planned = plan(backbone, recipe, seed=asked.seed, size=size, precision=precision)
-    if len(planned.shape) > 3:
-        raise ShapeError(f"this model makes videos of {planned.shape[0]} frames", where=str(path),
-                         fix="draw them in Python with zoo.sample: (frames, height, width, channels) each")
+    form = form_of(planned.frames, asked.format, asked.fps)
     wanted = record(path, backbone.recipe, recipe, images=asked.images, seed=asked.seed, size=planned.size,
-                    classes=classes, precision=precision)  # fmt: skip
+                    classes=classes, precision=precision, form=form.said)  # fmt: skip
     every = range(asked.images)
     labels = labels_for(backbone, recipe, every, in_turn(classes, every) if classes else None) or {}
-    return Job(planned, wanted, labels, {"grid": every, **(by_class(labels, recipe) if asked.class_grids else {})})
+    grids = {"grid": every, **(by_class(labels, recipe) if asked.class_grids else {})}
+    return Job(planned, form, wanted, labels, grids)
 
 
 def finish(asked: Request, job: Job, into: Target) -> None:
-    """What is drawn from all images together."""
+    """What is drawn from all samples together."""
     into.finish(asked.images, job.labels)
     for name, members in job.grids.items():
-        save_picture(grid(into.read(members[:SHOWN])), into.picture(name))
+        job.form.sheet(into.read(members[:SHOWN]), into.picture(name))
 
 
 def by_class(labels: Mapping[str, Tensor], recipe: Recipe) -> Mapping[str, Sequence[int]]:

@@ -42,6 +42,11 @@ class Plan:
     precision: str = "fp32"
 
     @property
+    def frames(self) -> int:
+        """Frames of a video; 0 for images."""
+        return self.shape[0] if len(self.shape) > 3 else 0
+
+    @property
     def size(self) -> Size:
         """(height, width) of the images in pixels."""
         height, width = (side * self.autoencoder.factor for side in self.shape[-2:])
@@ -73,7 +78,7 @@ class Plan:
 
     @torch.no_grad()  # not inference_mode: what the backbone caches here may meet training later
     def images(self, indices: Sequence[int], y: Labels | None, on_step: OnStep | None = None) -> np.ndarray:
-        """(B,H,W,C) uint8."""
+        """(B,H,W,C) uint8; of videos (B,T,H,W,C)."""
         noise = Noise(self.seed, indices)
         x = self.process.prior(noise.start(self.shape, self.device))
         with evaluating(self.backbone), computing(self.device, self.precision):
@@ -90,7 +95,7 @@ def generate(backbone: nn.Module, recipe: Recipe, indices: Sequence[int], *, see
              labels: Mapping[str, Any] | None = None, size: Size | None = None, batch: int = 64,
              device: str | torch.device | None = None, precision: str = "fp32", on_step: OnStep | None = None,
              ) -> Iterator[tuple[int, np.ndarray]]:  # fmt: skip
-    """Yields (index, image), the image (H,W,C) uint8, in the order of `indices`.
+    """Yields (index, image), the image (H,W,C) or video (T,H,W,C) uint8, in the order of `indices`.
 
     Args:
         indices: numbers of the images; any subset gives the same images.
@@ -126,7 +131,7 @@ def plan(backbone: nn.Module, recipe: Recipe, *, seed: int = 0, size: Size | Non
 
 
 def to_uint8(images: Tensor) -> np.ndarray:
-    """(B,C,H,W) in [-1, 1] -> (B,H,W,C) in 0..255: round((x + 1) 127.5), ties to even, clipped."""
+    """(B,[T,]C,H,W) in [-1, 1] -> (B,[T,]H,W,C) in 0..255: round((x + 1) 127.5), ties to even, clipped."""
     levels = ((images.float() + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
     return levels.movedim(-3, -1).cpu().numpy()
 

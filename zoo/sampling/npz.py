@@ -1,7 +1,8 @@
 """Samples as one npz file, the form in which evaluation suites read 50,000 images.
 
-`arr_0` is (N,H,W,C) uint8; `labels` is (N,) int64, or (N,k) for a model with k inputs, named by `label_names`;
-`record` is the text of the record. Until all images are there, they stand in `NAME.npz.parts`, a file a block.
+`arr_0` is (N,H,W,C) uint8, of videos (N,T,H,W,C); `labels` is (N,) int64, or (N,k) for a model with k inputs, named by
+`label_names`; `record` is the text of the record. Until all images are there, they stand in `NAME.npz.parts`, a file a
+block.
 """
 
 from __future__ import annotations
@@ -17,8 +18,12 @@ import numpy as np
 from torch import Tensor
 
 from zoo.errors import ZooError
+from zoo.sampling.form import Form
 from zoo.sampling.record import INCIDENTAL, check_record, made_otherwise, write_record
 from zoo.sampling.size import Size
+
+LOOKS = ("format", "fps")
+"""Of the grid in motion; what the file holds does not depend on it."""
 
 
 class Part(NamedTuple):
@@ -32,17 +37,17 @@ class Part(NamedTuple):
 class Npz:
     """One file when it is finished, and never half of it."""
 
-    def __init__(self, path: Path):
-        self.path = path
+    def __init__(self, path: Path, form: Form):
+        self.path, self.form = path, form
         self.parts = path.with_name(path.name + ".parts")
         self.record = self.parts / "sample.json"
 
     def check(self, wanted: dict[str, Any]) -> None:
         """Raises: ZooError if there are other samples; a finished file also counts its images."""
         if self.record.exists():
-            check_record(self.record.read_bytes(), wanted, self.record)
+            check_record(self.record.read_bytes(), wanted, self.record, (*INCIDENTAL, *LOOKS))
         if self.path.exists():
-            incidental = [key for key in INCIDENTAL if key != "images"]
+            incidental = [key for key in (*INCIDENTAL, *LOOKS) if key != "images"]
             check_record(_text(self.path), wanted, self.path, incidental)
 
     def open(self, wanted: dict[str, Any]) -> None:
@@ -54,7 +59,7 @@ class Npz:
         """The numbers that stand in no part yet; none if the file is there."""
         held = set()
         for part in self._parts():
-            if _is_part(part, size):
+            if self._is_whole(part, size):
                 held.update(range(part.start, part.stop))
             else:
                 part.path.unlink(missing_ok=True)
@@ -90,7 +95,7 @@ class Npz:
         shutil.rmtree(self.parts, ignore_errors=True)
 
     def read(self, numbers: Sequence[int]) -> list[np.ndarray]:
-        """Images (H,W,C) uint8 of the finished file; it is read up to the last of them."""
+        """Images (H,W,C) or videos (T,H,W,C) uint8 of the finished file; it is read up to the last of them."""
         wanted, found = set(numbers), {}
         with zipfile.ZipFile(self.path) as archive, archive.open("arr_0.npy") as file:
             shape = _shape(file)
@@ -102,11 +107,19 @@ class Npz:
 
     def picture(self, name: str) -> Path:
         """Beside the file, under its name."""
-        return self.path.with_name(f"{self.path.stem}-{name}.png")
+        return self.path.with_name(f"{self.path.stem}-{name}{self.form.ending}")
 
     def _parts(self) -> list[Part]:
         names = [(path, path.stem.partition("-")) for path in sorted(self.parts.glob("[0-9]*-[0-9]*.npy"))]
         return [Part(int(start), int(stop), path) for path, (start, _, stop) in names]
+
+    def _is_whole(self, part: Part, size: Size) -> bool:
+        try:
+            shape = np.load(part.path, mmap_mode="r").shape
+        except (OSError, ValueError, EOFError):
+            return False
+        frames = (self.form.frames,) if self.form.frames else ()
+        return shape[:-1] == (part.stop - part.start, *frames, *size)
 
     def _write(self, path: Path, images: int, labels: Mapping[str, Tensor]) -> None:
         text = self.record.read_text(encoding="utf-8")
@@ -124,7 +137,7 @@ class Npz:
             _add(archive, "record", np.array(text))
 
     def _in_order(self, images: int) -> Iterator[np.ndarray]:
-        """(n,H,W,C) pieces of all images; parts may overlap, when the size of a batch was changed on the way."""
+        """(n,[T,]H,W,C) pieces of all images; parts may overlap, when the size of a batch was changed on the way."""
         at = 0
         for part in self._parts():
             if part.start <= at < part.stop:
@@ -153,11 +166,3 @@ def _shape(file: Any) -> tuple[int, ...]:
     if np.lib.format.read_magic(file) != (1, 0):
         raise ZooError("not a file of samples")
     return np.lib.format.read_array_header_1_0(file)[0]
-
-
-def _is_part(part: Part, size: Size) -> bool:
-    try:
-        shape = np.load(part.path, mmap_mode="r").shape
-    except (OSError, ValueError, EOFError):
-        return False
-    return len(shape) == 4 and shape[:3] == (part.stop - part.start, *size)

@@ -1,9 +1,9 @@
-"""Images side by side: a grid, grids in a row with captions, and one file an image."""
+"""Images side by side: a grid, grids in a row with captions; and their files."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -56,16 +56,9 @@ def strip(pictures: Sequence[Image.Image], captions: Sequence[str]) -> Image.Ima
     return sheet
 
 
-def save_singles(images: Iterable[tuple[int, np.ndarray]], folder: str | Path) -> list[Path]:
-    """Each numbered image as `000007.png` in `folder`, whole or not at all; returns the files."""
-    folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    return [save_picture(to_picture(image), single(folder, index)) for index, image in images]
-
-
-def single(folder: Path, index: int) -> Path:
-    """The file of one numbered image."""
-    return folder / f"{index:06d}.png"
+def single(folder: Path, index: int, ending: str = ".png") -> Path:
+    """The file of one numbered image or video."""
+    return folder / f"{index:06d}{ending}"
 
 
 def save_picture(picture: Image.Image, path: Path) -> Path:

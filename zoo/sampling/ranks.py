@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import IO
 
 from zoo.errors import ZooError
+from zoo.sampling.form import Stills
 from zoo.sampling.progress import Progress
 from zoo.sampling.target import target
 
@@ -31,7 +32,7 @@ def run_ranks(arguments: Sequence[str], count: int, images: int, out: Path, devi
         stays, and the same command goes on from there.
     """
     devices = pick_devices(count, device)
-    into = target(out)
+    into = target(out, Stills())  # to count, which is the same for videos
     before = into.count(images)
     ranks: list[Rank] = []
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))  # so that `finally` is reached
@@ -47,8 +48,8 @@ def run_ranks(arguments: Sequence[str], count: int, images: int, out: Path, devi
         for rank in ranks:
             rank.stop()
     if (there := into.count(images)) < images:
-        raise ZooError(f"{there} of {images} images are there", where=str(out), fix="run the command again")
-    return f"{images} images in {out}, {images - before} new, by {count} processes"
+        raise ZooError(f"{there} of {images} samples are there", where=str(out), fix="run the command again")
+    return f"{images} samples in {out}, {images - before} new, by {count} processes"
 
 
 def pick_devices(count: int, device: str) -> list[str]:

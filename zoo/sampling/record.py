@@ -21,13 +21,15 @@ LISTED = 4
 
 
 def record(source: Path, trained: Recipe, drawn: Recipe, *, images: int, seed: int, size: Size,
-           classes: Mapping[str, Sequence[int]] | None, precision: str) -> dict[str, Any]:  # fmt: skip
+           classes: Mapping[str, Sequence[int]] | None, precision: str,
+           form: Mapping[str, Any]) -> dict[str, Any]:  # fmt: skip
     """Everything that the images of a folder depend on, and the versions that drew them.
 
     Args:
         source: the weights file.
         trained: the recipe inside it.
         drawn: the same with the settings of this call.
+        form: of videos, format and speed.
     """
     parts = {name: drawn.get(name) for name in ("sampler", "guidance", "autoencoder")}
     packages = {name: version(name) for name in ("torch", "numpy", "safetensors")}
@@ -39,6 +41,7 @@ def record(source: Path, trained: Recipe, drawn: Recipe, *, images: int, seed: i
         "seed": seed,
         "size": list(size),
         "precision": precision,
+        **form,
         "classes": None if classes is None else {label: list(numbers) for label, numbers in classes.items()},
         "images": images,
         "versions": {"python": platform.python_version(), **packages},

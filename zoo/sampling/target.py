@@ -1,4 +1,4 @@
-"""Where samples go: a folder of pictures, or one npz file. Several processes may write to either at once."""
+"""Where samples go: a folder of pictures or videos, or one npz file. Several processes may write to either at once."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import numpy as np
 from torch import Tensor
 
 from zoo.sampling.folder import Folder
+from zoo.sampling.form import Form
 from zoo.sampling.npz import Npz
 from zoo.sampling.size import Size
 
@@ -36,7 +37,7 @@ class Target(Protocol):
         ...
 
     def save(self, block: Numbered) -> None:
-        """Add consecutive images (H,W,C) uint8, each whole or not at all."""
+        """Add consecutive images (H,W,C) or videos (T,H,W,C) uint8, each whole or not at all."""
         ...
 
     def finish(self, images: int, labels: Mapping[str, Tensor]) -> None:
@@ -52,6 +53,6 @@ class Target(Protocol):
         ...
 
 
-def target(out: Path) -> Target:
-    """The npz file or folder that `out` names."""
-    return Npz(out) if out.suffix == ".npz" else Folder(out)
+def target(out: Path, form: Form) -> Target:
+    """The npz file or folder that `out` names, for samples of this form."""
+    return Npz(out, form) if out.suffix == ".npz" else Folder(out, form)

@@ -33,7 +33,8 @@ class Feed:
                               fix="add for instance data.use=emoji, or data={use: folder, path: pictures}")
         self.settings, self.ranks, self.device = settings, ranks, ranks.device
         self.shape, self.autoencoder = tuple(recipe["shape"]), section(recipe, "autoencoder")()
-        size = tuple(side * self.autoencoder.factor for side in self.shape[-2:])
+        *frames, _, height, width = self.shape
+        size = (*frames, height * self.autoencoder.factor, width * self.autoencoder.factor)
         self.datasets = tuple(section(recipe, "data")(size, split) for split in ("train", "val"))
         self.latent: Latent | None = getattr(self.datasets[0], "latent", None)
         check_identity(recipe, self.latent)
@@ -54,12 +55,12 @@ class Feed:
 
     @torch.no_grad()
     def _encoded(self, batch: Batch, noisy: bool = False) -> Batch:
-        """Latents of images; of moments, drawn anew for training, or their mean."""
+        """Latents (B,[T,]c,h,w) of images or clips; of moments, drawn anew for training, or their mean."""
         if (latent := self.latent) is None:
             if tuple(batch.images.shape[1:]) == self.shape:
                 return batch
             return batch._replace(images=self.autoencoder.encode(batch.images))
-        if batch.images.shape[1] == self.shape[0]:
+        if batch.images.shape[-3] == self.shape[-3]:
             return batch._replace(images=(batch.images - latent.shift) * latent.scale)
         noise = self._noise(batch) if noisy else None
         return batch._replace(images=posterior_sample(batch.images, noise, latent.scale, latent.shift))

@@ -41,7 +41,7 @@ def write_page(folder: Path, recipe: Recipe, history: list[Record], shown: int =
     draw_curve(history, folder / "loss.png", title)
     grids = sorted((folder / "samples").glob("step-*.png"), reverse=True)[:shown]
     wanted = [("loss.png", "loss", ""), ("samples/strip.png", "the same images over time", "pixels strip"),
-              *((f"samples/{g.name}", f"step {int(g.stem[5:]):,}", "pixels") for g in grids)]  # fmt: skip
+              *((f"samples/{_moving(g).name}", f"step {int(g.stem[5:]):,}", "pixels") for g in grids)]  # fmt: skip
     pictures = [FIGURE.format(src=src, caption=caption, style=style) for src, caption, style in wanted
                 if (folder / src).exists()]  # fmt: skip
     latest: Record = {}
@@ -51,3 +51,8 @@ def write_page(folder: Path, recipe: Recipe, history: list[Record], shown: int =
     text = PAGE.format(name=html.escape(recipe.name), title=html.escape(title), hash=recipe.hash, rows=rows,
                        pictures="\n".join(pictures), recipe=html.escape(recipe.to_yaml()))  # fmt: skip
     (folder / "index.html").write_text(text, encoding="utf-8")
+
+
+def _moving(grid: Path) -> Path:
+    """The same in motion, if the samples are videos."""
+    return gif if (gif := grid.with_suffix(".gif")).exists() else grid

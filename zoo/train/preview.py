@@ -7,12 +7,14 @@ from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 from PIL import Image
 
 from zoo.builder import factory
 from zoo.errors import ZooError
 from zoo.recipe import Recipe
 from zoo.sampling.generate import Plan, plan
+from zoo.sampling.motion import clip_grid, save_clip
 from zoo.sampling.picture import grid, save_picture, strip
 from zoo.train.settings import Train
 from zoo.train.state import State
@@ -23,6 +25,7 @@ GAP, MOST, LEGIBLE = 2, 12, 64
 class Preview:
     """`preview(state, stop)` writes `samples/step-00012000.png`, and `samples/strip.png` over time.
 
+    Of videos the pictures show the frame in the middle, and a GIF of the same name the whole.
     All processes draw the same images, in step, because their weights may be spread; the first one writes.
 
     Raises: ZooError at the start if the sampler fits neither process nor guidance.
@@ -49,9 +52,16 @@ class Preview:
             self.say(f"no preview at step {state.step}: {error}")
             return None
         if state.ranks.first:
-            save_picture(grid(images, gap=GAP), path)
+            self.write(images, path)
             self.draw_strip(state.step)
         return path
+
+    def write(self, images: list[np.ndarray], path: Path) -> None:
+        """Images (H,W,C), or videos (T,H,W,C), side by side."""
+        if self.plan.frames:
+            save_clip(clip_grid(images), path.with_suffix(".gif"))
+            images = [clip[len(clip) // 2] for clip in images]
+        save_picture(grid(images, gap=GAP), path)
 
     def draw_strip(self, step: int) -> None:
         """The first column of at most a dozen grids up to `step`, from left to right."""

@@ -103,6 +103,13 @@ def test_frames_are_decoded_one_by_one(folder):
     assert torch.equal(video[1, 2:], ours.decode(latents[1, 2:]))
 
 
+def test_frames_are_encoded_one_by_one(folder):
+    ours, clips = kl(folder), torch.stack([images(3), images(3)])
+    latents = ours.encode(clips)
+    assert latents.shape == (2, 3, 4, 8, 12)
+    assert torch.equal(latents[1, 2:], ours.encode(clips[1, 2:]))
+
+
 def test_bfloat16_around_it_changes_nothing(folder):
     ours, latents = kl(folder), torch.randn(1, 4, 8, 8)
     with torch.autocast("cpu", torch.bfloat16):

@@ -16,7 +16,7 @@ from zoo.eval.lens import Lens
 from zoo.eval.reference import load_reference
 from zoo.eval.tally import Needs, Tally
 from zoo.sampling.api import sample
-from zoo.sampling.picture import save_singles
+from zoo.sampling.picture import save_picture, single, to_picture
 
 ALL = ("fd", "sfd", {"use": "kd", "subset": 15, "subsets": 4}, "is", "pr", "dc")
 CALLED = {"FD-waves", "sFD-waves", "KD-waves", "KD-std-waves", "IS-waves", "IS-std-waves", "precision-waves",
@@ -48,7 +48,9 @@ def test_a_model_is_measured_against_its_own_data(measured, model):
 def test_images_drawn_on_the_fly_are_those_of_zoo_sample(measured, model, tmp_path):
     drawn = measured(metrics=ALL)
     images = sample(model, 24, device="cpu")
-    save_singles(enumerate(images), tmp_path / "singles")
+    (tmp_path / "singles").mkdir()
+    for i, image in enumerate(images):
+        save_picture(to_picture(image), single(tmp_path / "singles", i))
     np.savez(tmp_path / "samples.npz", np.stack(images))
     for source in (tmp_path / "singles", tmp_path / "samples.npz"):
         stored = measured(source, metrics=ALL, reference=model, count=None)

@@ -23,6 +23,7 @@ class Drawn:
     """Numbered images that say which were asked for."""
 
     size = (6, 6)
+    frames = 0
 
     def __init__(self, total: int = TOTAL, seed: int = 0):
         self.total, self.seed, self.asked = total, seed, []

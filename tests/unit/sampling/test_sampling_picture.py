@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from zoo.errors import ShapeError
-from zoo.sampling.picture import grid, save_singles, strip
+from zoo.sampling.picture import grid, save_picture, single, strip, to_picture
 
 
 def flat(value: int, height: int = 3, width: int = 5, channels: int = 3) -> np.ndarray:
@@ -51,7 +51,7 @@ def test_a_strip_holds_its_pictures_untouched_with_room_for_captions():
 def test_singles_read_back_equal_and_nothing_else_is_left(tmp_path):
     rng = np.random.default_rng(0)
     images = {3: rng.integers(0, 256, (4, 6, 3), np.uint8), 1234567: rng.integers(0, 256, (4, 6, 1), np.uint8)}
-    paths = save_singles(images.items(), tmp_path)
+    paths = [save_picture(to_picture(image), single(tmp_path, i)) for i, image in images.items()]
     assert sorted(p.name for p in tmp_path.iterdir()) == ["000003.png", "1234567.png"]
     for path, image in zip(paths, images.values()):
         assert np.array_equal(np.asarray(Image.open(path)).reshape(image.shape), image)

@@ -14,6 +14,7 @@ from PIL import Image
 
 from zoo.cli.sample import main
 from zoo.errors import ZooError
+from zoo.sampling.form import Stills
 from zoo.sampling.npz import Npz
 from zoo.sampling.work import Shard, parse_shard
 
@@ -107,7 +108,7 @@ SLOW = ("-n", "24", "--batch", "2", "sampler.steps=40")
 def test_a_killed_command_goes_on_where_it_was(run, weights, tmp_path):
     out = tmp_path / "out.npz"
     process = subprocess.Popen(command(weights, out, *SLOW), stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
-    parts = Npz(out)
+    parts = Npz(out, Stills())
     deadline = time.monotonic() + 60
     while parts.count(24) < 4 and time.monotonic() < deadline:
         time.sleep(0.01)

@@ -42,8 +42,10 @@ class Features:
         self.classes = {"label": [str(i) for i in range(classes)]} if classes else {}
         self.latent = Latent({}, "", scale, 0.0)
         found = read_npy(self.folder / f"{numbers[0]}.npy")[0].shape[-2:]
-        if not (found == tuple(size) or all(s % f == 0 and s // f == size[0] // found[0] for s, f in zip(size, found))):
-            raise DataError(f"these latents are {found[0]}x{found[1]}, which fit no image of {size[0]}x{size[1]}",
+        scaled = len(size) == 2 and all(s % f == 0 and s // f == size[0] // found[0] for s, f in zip(size, found))
+        if not (found == tuple(size) or scaled):
+            wanted = "x".join(map(str, size))
+            raise DataError(f"these latents are {found[0]}x{found[1]}, which fit no image of {wanted}",
                             where=path, fix="set shape in the recipe")
 
     def __len__(self) -> int:

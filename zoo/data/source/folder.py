@@ -42,13 +42,8 @@ class Folder(Pictures):
     ):
         root = Path(path).expanduser()
         names, read = open_images(root)
-        tops = [name.split("/")[:-1] for name in names]
-        words = [split_word(folders[0]) if folders else None for folders in tops]
-        if None in words or "train" not in words:
-            words = [None] * len(names)
-        else:
-            tops = [folders[1:] for folders in tops]
-        offered, numbers = _classes(names, tops, root, bool(labels))
+        tops, words = split_tops([name.split("/")[:-1] for name in names])
+        offered, numbers = number_classes(names, tops, root, bool(labels))
         classes = chosen(labels, offered, "data.labels") if offered else {}
         picked = select(words, names, split, holdout)
         values = {label: numbers[picked] for label in classes}
@@ -69,13 +64,14 @@ def open_images(root: Path):
         names, read = archive.names, archive.read
     else:
         raise DataError("there is no such folder or zip", where=str(root), fix="set data.path")
-    found = sorted(name for name in names if name.lower().endswith(ENDINGS) and not _hidden(name))
+    found = sorted(name for name in names if name.lower().endswith(ENDINGS) and not hidden(name))
     if not found:
         raise DataError("there are no images", where=str(root), allowed=f"files that end in {' '.join(ENDINGS)}")
     return found, read
 
 
-def _hidden(name: str) -> bool:
+def hidden(name: str) -> bool:
+    """Whether a file is of the system, not of the data."""
     return any(part.startswith(".") or part == "__MACOSX" for part in name.split("/"))
 
 
@@ -92,8 +88,16 @@ def walk(root: Path) -> Iterator[str]:
         yield from (Path(place, file).relative_to(root).as_posix() for file in files)
 
 
-def _classes(names: list[str], tops: list[list[str]], root: Path, wanted: bool
-             ) -> tuple[dict[str, list[str]], np.ndarray]:  # fmt: skip
+def split_tops(tops: list[list[str]]) -> tuple[list[list[str]], list[str | None]]:
+    """(folders below the split's, the split's word) of each file; no words unless all lie in train, val or test."""
+    words = [split_word(folders[0]) if folders else None for folders in tops]
+    if None in words or "train" not in words:
+        return tops, [None] * len(tops)
+    return [folders[1:] for folders in tops], words
+
+
+def number_classes(names: list[str], tops: list[list[str]], root: Path, wanted: bool
+                   ) -> tuple[dict[str, list[str]], np.ndarray]:  # fmt: skip
     """The classes by name, and the class number of each image; ({}, nothing) if no image lies in a folder."""
     titles = sorted({folders[0] for folders in tops if folders})
     if not titles or not wanted:
