@@ -30,6 +30,7 @@ NOT_RUN = {  # how a command begins -> why it is not run here
     ".venv/bin/": "is the lint step, which CI runs",
     "torchrun ": "needs several processes; the tests of training do that",
     "zoo-sample hf-hub:": "needs the network",
+    "timeout ": "is a record of minutes on a GPU",
     "for i in ": "needs several GPUs; the command in it stands on the page alone as well",
 }
 PYTHON_NOT_RUN = {  # page -> why its Python is not run here
@@ -173,9 +174,15 @@ def small_listing(words: list[str]) -> list[str]:
     return ["recipes", "dim_s_cifar", "--long"] if words == ["recipes", "--long"] else words
 
 
+def small_ablation(words: list[str]) -> list[str] | None:
+    """Plans of the small recipe are made; studies are not."""
+    return words if "--plan" in words and words[0] == "quickstart" else None
+
+
 SMALL: dict[str, Callable[[list[str]], list[str] | None]] = {
     "zoo-train": small_training,
     "zoo-sample": small_sampling,
     "zoo-list": small_listing,
     "zoo-doctor": list,
+    "zoo-ablate": small_ablation,
 }
