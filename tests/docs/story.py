@@ -12,6 +12,7 @@ import shlex
 import subprocess
 from collections.abc import Callable
 from contextlib import redirect_stderr, redirect_stdout
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ NOT_RUN = {  # how a command begins -> why it is not run here
     "pip install": "needs the network",
     "pytest ": "is the suite that this test is part of",
     ".venv/bin/": "is the lint step, which CI runs",
+    "python tools/judge_motion.py": "trains a classifier; tests/docs/test_judge_motion.py does it with few clips",
     "torchrun ": "needs several processes; the tests of training do that",
     "zoo-sample hf-hub:": "needs the network",
     "timeout ": "is a record of minutes on a GPU",
@@ -159,12 +161,14 @@ def small_training(words: list[str]) -> list[str] | None:
     recipe = load_recipe(words[0], [w for w in words[1:] if "=" in w and not w.startswith("-")])
     if recipe["data"] is None:
         return None
-    local = recipe["data"]["use"] in ("emoji", "folder")
+    local = recipe["data"]["use"] in ("emoji", "emoji_clips", "folder")
     return [*words, *TINY] if local else [*words, "--dry-run"]
 
 
-def small_sampling(words: list[str]) -> list[str]:
-    """Two images in place of many, in at most six steps."""
+def small_sampling(words: list[str]) -> list[str] | None:
+    """Two images in place of many, in at most six steps; video files only where their package is."""
+    if {"mp4", "webm"} & set(words) and find_spec("imageio_ffmpeg") is None:
+        return None
     fewer = [("2" if before == "-n" else word) for before, word in zip(["", *words], words)]
     return [f"sampler.steps={min(int(w[14:]), 6)}" if w.startswith("sampler.steps=") else w for w in fewer]
 

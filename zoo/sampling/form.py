@@ -21,11 +21,16 @@ ENDINGS = (".png", *(f".{name}" for name in FORMATS))
 class Form(Protocol):
     """What samples are: images, or videos of `frames` frames."""
 
-    noun: str
-    ending: str
-    frames: int
-    said: dict[str, Any]
-    """What the record of the samples says about it."""
+    @property
+    def noun(self) -> str: ...
+    @property
+    def ending(self) -> str: ...
+    @property
+    def frames(self) -> int: ...
+    @property
+    def said(self) -> dict[str, Any]:
+        """What the record of the samples says about it."""
+        ...
 
     def save(self, sample: np.ndarray, path: Path) -> Path: ...
     def read(self, path: Path) -> np.ndarray: ...

@@ -88,7 +88,7 @@ def _pause(fps: float) -> int:
 def _write_video(clip: np.ndarray, path: Path, fps: float, format: str) -> None:
     times = -(-LEGIBLE // min(clip.shape[1:3])) if min(clip.shape[1:3]) < LEGIBLE else 1
     frames = np.broadcast_to(clip, (*clip.shape[:3], 3)).repeat(times, 1).repeat(times, 2)
-    writer = ffmpeg().write_frames(str(path.resolve()), (frames.shape[2], frames.shape[1]), fps=fps, quality=8,
+    writer = ffmpeg().write_frames(str(path.resolve()), (frames.shape[2], frames.shape[1]), fps=fps, quality=8,  # type: ignore[arg-type]
                                    codec=CODECS[format], macro_block_size=2, ffmpeg_log_level="error",
                                    output_params=["-f", format])  # fmt: skip
     try:
