@@ -58,7 +58,7 @@ def seen_as(network: nn.Module, clips: Tensor) -> Tensor:
 
 
 def main() -> None:
-    p = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    p = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     p.add_argument("source", help="run folder or weights file of a model of videos with one label")
     p.add_argument("-n", type=int, default=200, help="videos (default 200)")
     p.add_argument("--seed", type=int, default=0)

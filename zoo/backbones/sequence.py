@@ -144,8 +144,9 @@ def _cached_orders(scan: Callable[..., Any], sizes: tuple[int, ...], tokens_at: 
 def _visits(scan: Callable[..., Any], grid: Grid, tokens_at: Literal["front", "end"]) -> list[np.ndarray | None]:
     """The patterns of a scan as positions in the sequence; one None if none of them permutes."""
     patterns = scan(replace(grid, prefix=0, line_ends=0))
-    visits = [_positions(grid, p, patterns[:i], tokens_at) for i, p in enumerate(patterns)]
-    return [None] if all(np.array_equal(v, np.arange(grid.length)) for v in visits) else visits
+    visits: list[np.ndarray | None] = [_positions(grid, p, patterns[:i], tokens_at) for i, p in enumerate(patterns)]
+    still = all(v is not None and np.array_equal(v, np.arange(grid.length)) for v in visits)
+    return [None] if still else visits
 
 
 def _positions(grid: Grid, pattern: np.ndarray, earlier: list[np.ndarray],

@@ -1,5 +1,7 @@
 """Sum, norm and modulation as PyTorch custom operators over the Triton kernels; built as the scan's `operator.py`."""
 
+# pyright: reportIndexIssue=false
+
 from __future__ import annotations
 
 import torch

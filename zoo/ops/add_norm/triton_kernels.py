@@ -1,7 +1,7 @@
 """Triton kernels of sum, norm and modulation: a row stays in registers, so each tensor crosses memory once."""
 
 # pyright: reportGeneralTypeIssues=false, reportArgumentType=false, reportOperatorIssue=false, reportIndexIssue=false
-# pyright: reportAttributeAccessIssue=false, reportPossiblyUnbound=false, reportCallIssue=false
+# pyright: reportAttributeAccessIssue=false, reportCallIssue=false
 
 import triton
 import triton.language as tl

@@ -78,8 +78,7 @@ def _launch(
 ) -> list[Tensor]:
     """Run a kernel; return the sums over its blocks, of these sizes."""
     sequence = x.x if x.x.stride(2) == 1 else x.x.contiguous()
-    weight, bias = (t if t is None or t.dtype in KINDS else t.float() for t in (x.weight, x.bias))
-    weight, bias = weight.contiguous(), None if bias is None else bias.contiguous()
+    weight, bias = _vector(x.weight), None if x.bias is None else _vector(x.bias)
     order = None if x.order is None else orders.rows(x.order, sequence.shape[1], sequence.device, torch.int32)
     (batch, length, channels), width = sequence.shape, weight.shape[1]
     rows = 1 if order is None else order.shape[0]
@@ -99,6 +98,11 @@ def _launch(
         run, stream = driver.kernel(SOURCE, entry, macros, 0, sequence.device)
         run(grid[:3], 32 * WARPS, driver.pack("8Pq7i", *tensors, sequence.stride(0), *sizes), stream)
         return [] if by_block is None else driver.sum_rows(by_block, sums)
+
+
+def _vector(x: Tensor) -> Tensor:
+    """Weights as the kernel reads them."""
+    return (x if x.dtype in KINDS else x.float()).contiguous()
 
 
 def _aligned(x: Tensor, vec: int) -> bool:

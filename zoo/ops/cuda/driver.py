@@ -6,6 +6,7 @@ import ctypes
 import functools
 import struct
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -44,7 +45,7 @@ class Kernel:
             raise BackendError(f"launch of {self._name} with grid {grid} fails: {code.name}", where="zoo.ops.cuda")
 
 
-def pack(layout: str, *values: object) -> bytes:
+def pack(layout: str, *values: Any) -> bytes:
     """The bytes of a parameter struct; `layout` as in Python's struct, a tensor stands for its address, None for null.
 
     Layouts put 8-byte fields first, so no padding is needed between fields.
