@@ -33,7 +33,7 @@ def fixture(name):
 
 
 def cases(name):
-    """(case, f32 | f64), without what was not recorded and without float32 adaptive cases (see ADAPTIVE)."""
+    """(case, f32 | f64), without what was not recorded and without float32 adaptive cases (see EXACT)."""
     data, info = fixture(name)
     both = [(case, kind) for case in info["cases"] for kind in DTYPES]
     return [(c, k) for c, k in both if f"{c}.{k}.out" in data and not ("adaptive" in c and k == "f32")]
@@ -121,21 +121,18 @@ def linear_vp_sampler(info):
     )
 
 
-# The published adaptive rule rounds its step factor to float32: in float64 that moves times by 3e-8, and in
-# float32 it flips accepted steps, so these cases are compared in float64 only.
-ADAPTIVE = {"out": 2e-8, "times": 5e-8}
+# Adaptive cases are compared in float64 only: published code keeps times in float32 there, which flips accepted steps.
 EXACT = {"out": 1e-10, "times": 1e-10}
 
 
 @pytest.mark.parametrize("case, kind", cases("dpm_solver_linear_vp"))
 def test_dpm_solver_on_linear_vp(case, kind):
-    limit = ADAPTIVE if "adaptive" in case else EXACT
     process = VPSDE(time_scale=1.0)
     network = Network(eps_of(case.split(".")[0], VP), process, lambda t: t)
     out = linear_vp_sampler(VP_INFO["cases"][case])(Denoiser(network, process), VP["x_T"].to(DTYPES[kind]))
-    assert error(out, VP[f"{case}.{kind}.out"]) < {"f64": limit["out"], "f32": 5e-4}[kind]
+    assert error(out, VP[f"{case}.{kind}.out"]) < {"f64": EXACT["out"], "f32": 5e-4}[kind]
     if kind == "f64":
-        assert error(torch.tensor(network.times, dtype=torch.float64), VP[f"{case}.f64.calls_t"]) < limit["times"]
+        assert error(torch.tensor(network.times, dtype=torch.float64), VP[f"{case}.f64.calls_t"]) < EXACT["times"]
 
 
 def latent_sampler(info):
@@ -156,14 +153,13 @@ def latent_sampler(info):
 
 @pytest.mark.parametrize("case, kind", cases("dpm_solver_pp_sd"))
 def test_dpm_solver_on_latent_diffusion(case, kind):
-    limit = ADAPTIVE if "adaptive" in case else EXACT
     process = Discrete()
     network = Network(eps_of(case.split(".")[0], SD), process, lambda t: t / 1000)
     out = latent_sampler(SD_INFO["cases"][case])(Denoiser(network, process), SD["x_T"].to(DTYPES[kind]))
-    assert error(out, SD[f"{case}.{kind}.out"]) < {"f64": limit["out"], "f32": 1e-5}[kind]
+    assert error(out, SD[f"{case}.{kind}.out"]) < {"f64": EXACT["out"], "f32": 1e-5}[kind]
     if kind == "f64":
         assert (
-            error(torch.tensor(network.times, dtype=torch.float64) / 1000, SD[f"{case}.f64.calls_t"]) < limit["times"]
+            error(torch.tensor(network.times, dtype=torch.float64) / 1000, SD[f"{case}.f64.calls_t"]) < EXACT["times"]
         )
 
 

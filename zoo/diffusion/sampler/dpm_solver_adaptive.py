@@ -79,9 +79,15 @@ class DPMSolverAdaptive:
             error = self.error(lower, higher, before)
             if error <= 1:
                 x, s, before = higher, t, lower
-            factor = SAFETY * max(error, 1e-12) ** (-1 / self.order)
-            h = min(h * (factor if self.together else min(factor, GROWTH)), (last - process.log_snr(s)).item())
+            h = min(h * self.growth(error), (last - process.log_snr(s)).item())
         return x
+
+    def growth(self, error: float) -> float:
+        """The next step over this one. The published rule rounds the power to float32, which shows in the times."""
+        power = max(error, 1e-12) ** (-1 / self.order)
+        if self.together:
+            return SAFETY * torch.tensor(power, dtype=torch.float32).item()
+        return min(SAFETY * power, GROWTH)
 
     def error(self, lower: Tensor, higher: Tensor, before: Tensor) -> float:
         """Root mean square of the difference over its tolerance, of the worst image."""
