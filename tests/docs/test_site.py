@@ -63,9 +63,9 @@ def parsed(site) -> dict[Path, Page]:
 
 def test_every_part_is_on_the_page_of_its_shelf(site, parsed):
     for kind in registry.kinds():
-        names = {part.name for part in registry.parts(kind)}
-        if names:
-            assert names <= parsed[site / f"reference/parts/{kind}.html"].anchors
+        ours = {part.name for part in registry.parts(kind) if (ROOT / part.path).resolve().is_relative_to(ROOT / "zoo")}
+        if ours:  # other tests register parts of their own
+            assert ours <= parsed[site / f"reference/parts/{kind}.html"].anchors
 
 
 def test_every_recipe_has_a_page_with_its_text(site):
