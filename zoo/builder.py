@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import nn
@@ -106,9 +106,13 @@ def needed_labels(backbone: nn.Module) -> list[str]:
     return [m.reads for m in backbone.modules() if getattr(m, "has_null", True) is False]
 
 
+@runtime_checkable
+class HidesMacs(Protocol):
+    """A module that knows which of its multiply-adds stay unseen."""
+
+    def hidden_macs(self, macs: int) -> int: ...
+
+
 def _hidden(by_module: dict[str, int], name: str, module: nn.Module) -> int:
     """Multiply-adds of a module that a counter blind to fused kernels misses."""
-    if not hasattr(module, "visible_to_counters"):
-        return 0
-    seen = sum(by_module.get(f"{name}.{child}", 0) for child in module.visible_to_counters)
-    return by_module.get(name, 0) - seen
+    return module.hidden_macs(by_module.get(name, 0)) if isinstance(module, HidesMacs) else 0

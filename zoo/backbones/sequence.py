@@ -11,7 +11,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from zoo.backbones.connections import Connections
 from zoo.grid import Grid
+from zoo.ops.precision import product_dtype
 from zoo.parts import protocols as slot
 from zoo.parts.protocols import Labels, Stream
 from zoo.registry import Make, register
@@ -90,11 +92,13 @@ class SequenceBackbone(nn.Module):
         prefix, tokens, grid = self.padding(prefix, tokens, grid)
         grid = replace(grid, prefix=prefix.shape[1])
         shared = self.modulation(cond)
-        h, saved, features = Stream(torch.cat([prefix, tokens], 1)), {}, {}
+        tokens = torch.cat([prefix, tokens], 1)
+        h, features = Stream(tokens.to(product_dtype(tokens))), {}  # under autocast as its products leave it
+        del tokens
+        connections = Connections(self.skip, self.sources)
         for i, (block, order) in enumerate(zip(self.blocks, self.orders(grid, x.device))):
-            h = block(h, saved.pop(self.skip.source(i), None), shared, order, grid, cond)
-            if i in self.sources:
-                h, saved[i] = self.skip.keep(h)
+            h, kept = connections.enter(i, h)
+            h = connections.leave(i, h, block(h, kept, shared, order, grid, cond))
             if i in taps:
                 features[i] = grid.crop(h.value)
         tokens, grid = grid.crop(self.final_norm(h)[1]), grid.content

@@ -28,6 +28,20 @@ def selective_scan_backward(gy, states, u, dt, A, *args, out_shape=None, **kwarg
     return 2 * selective_scan(u, dt, A)
 
 
+def mamba(n, in_proj, conv_weight, conv_bias, x_proj, dt_proj, dt_bias, A_log, D, out_proj, *args, out_shape=None,
+          **kwargs) -> int:  # fmt: skip
+    """The four projections, the convolution and the gated scan of a mixer."""
+    batch, length, _ = n
+    projections = sum(rows * columns for rows, columns in (in_proj, x_proj, dt_proj, out_proj))
+    sequence = (batch, length, A_log[0])
+    scan = selective_scan(sequence, None, A_log)
+    return 2 * batch * length * projections + scan + causal_conv(sequence, conv_weight)
+
+
+def mamba_backward(g, x, rows, states, *weights, out_shape=None, **kwargs) -> int:
+    return 2 * mamba(*weights)
+
+
 def causal_conv(x, weight, *args, out_shape=None, **kwargs) -> int:
     batch, length, channels = x
     return 2 * batch * length * channels * weight[1]

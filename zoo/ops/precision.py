@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 
 import torch
+from torch import Tensor
 
 PRECISIONS = ("fp32", "tf32", "bf16", "fp16")
 AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
@@ -15,6 +16,12 @@ def autocast(device: torch.device, precision: str) -> AbstractContextManager:
     """Matrix products in half precision; parameters, norms and scan states stay float32."""
     dtype = AUTOCAST.get(precision, torch.bfloat16)
     return torch.autocast(device.type, dtype=dtype, enabled=precision in AUTOCAST)
+
+
+def product_dtype(x: Tensor) -> torch.dtype:
+    """In which products of x are computed: autocast's dtype where that is on, else x's own."""
+    kind = x.device.type
+    return torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else x.dtype
 
 
 def allow_tf32(precision: str) -> None:

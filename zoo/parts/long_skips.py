@@ -16,6 +16,8 @@ class LongSkips:
     Errors: RecipeError for an even depth. Source: U-ViT (arXiv 2209.12152, Eq. 3); DiM (arXiv 2405.14224, 3.2).
     """
 
+    keeps_sum = True
+
     def __init__(self, width: int, depth: int, start: int):
         if depth % 2 == 0:
             raise RecipeError(f"long skips need an odd number of blocks, not {depth}", where="backbone.depth",

@@ -21,12 +21,14 @@ from zoo.ops.add_norm import gated_add
 class Stream(NamedTuple):
     """The residual stream whose last branch is not added yet: what a fused add-norm kernel reads.
 
-    x (B,L,D); y (B,L,D) the branch; gate (B,1,D) its factor, None for 1.
+    x (B,L,D); y (B,L,D) the branch; gate (B,1,D) its factor, None for 1. A block may leave in `entry` the sum with
+    which it began: a long connection keeps that instead of adding the same up once more.
     """
 
     x: Tensor
     y: Tensor | None = None
     gate: Tensor | None = None
+    entry: Tensor | None = None
 
     @property
     def value(self) -> Tensor:
@@ -151,6 +153,8 @@ class Modulation(Protocol):
 
 class Skip(Protocol):
     """Long connections between blocks. Given: width, depth."""
+
+    keeps_sum: bool  # what `keep` keeps is the stream itself, which the next block's norm adds up anyway
 
     def source(self, i: int) -> int | None: ...
     def keep(self, h: Stream) -> tuple[Stream, Tensor]: ...

@@ -13,6 +13,14 @@ from torch import Tensor, nn
 
 from zoo.errors import ShapeError
 from zoo.ops import causal_conv
+from zoo.ops.selective_scan.inputs import rates
+
+
+def one_way(order: Tensor | None) -> None:
+    """Raises: ShapeError for an order of several directions."""
+    if order is not None and order.ndim == 3:
+        raise ShapeError(f"the scan gives {len(order)} orders together to a mixer of one direction",
+                         where="backbone.scan", fix=f"mixer: {{use: bimamba, directions: {len(order)}}}")
 
 
 class Decay(nn.Module):
@@ -25,7 +33,7 @@ class Decay(nn.Module):
     @property
     def A(self) -> Tensor:
         """Decay rates, negative, at least float32."""
-        return -torch.exp(self.A_log.float() if self.A_log.dtype.itemsize < 4 else self.A_log)
+        return rates(self.A_log)
 
     def reset(self, depth: int) -> None:
         """A = -(1..N)."""
@@ -81,9 +89,7 @@ class Direction(Step):
 
         Raises: ShapeError for an order of several directions.
         """
-        if order is not None and order.ndim == 3:
-            raise ShapeError(f"the scan gives {len(order)} orders together to a mixer of one direction",
-                             where="backbone.scan", fix=f"mixer: {{use: bimamba, directions: {len(order)}}}")
+        one_way(order)
         return causal_conv(u, self.conv_weight, self.conv_bias, order=order)
 
     def reset(self, depth: int) -> None:

@@ -17,7 +17,7 @@ from zoo.train.settings import Train
 
 DEAR = ("mm", "addmm", "bmm", "baddbmm", "convolution", "_scaled_dot_product_flash_attention",
         "_scaled_dot_product_efficient_attention", "_scaled_dot_product_cudnn_attention",
-        "_scaled_dot_product_flash_attention_for_cpu", "selective_scan")  # fmt: skip
+        "_scaled_dot_product_flash_attention_for_cpu", "selective_scan", "mamba")  # fmt: skip
 """Operators whose results `recompute: selective` keeps."""
 
 

@@ -48,7 +48,8 @@ def compile_scan(kind: int, state: int, group: int, values: tuple[int, ...]) -> 
     for shape in shapes:
         compiles(FOLDER / "scan_forward.cu", macros | shape.macros())
     few_registers = kind == 1 and not flags["ZOH"]
-    compiles(FOLDER / "scan_backward.cu", macros | plan.Backward(64, 3 if few_registers else 2).macros())
+    backward = macros | plan.Backward(64, 3 if few_registers else 2).macros() | {"AGAIN": flags["GATED"]}
+    compiles(FOLDER / "scan_backward.cu", backward)
     if flags["VECTOR"]:
         carry = {k: v for k, v in macros.items() if k not in ("GROUP", "VECTOR")}
         for reverse in (0, 1):

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from zoo.ops import triton_launch
 from zoo.ops.add_norm import operator
+from zoo.ops.precision import product_dtype
 
 WIDEST = 8192  # a row stays in the registers of one program
 
@@ -38,9 +39,7 @@ def add_norm(
         s in x's dtype and n, each like x; under autocast n has autocast's dtype, where the fused kernel runs.
     """
     if fused(x):
-        kind = x.device.type
-        dtype = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else x.dtype
-        s, n = operator.add_norm(x, branch, gate, weight, bias, shift, scale, eps, centred, dtype)
+        s, n = operator.add_norm(x, branch, gate, weight, bias, shift, scale, eps, centred, product_dtype(x))
         return (x if branch is None else s), n
     s = x if branch is None else gated_add(x, branch, gate)
     affine = [None if p is None else p.to(s.dtype) for p in (weight, bias)]

@@ -10,14 +10,14 @@ from zoo.ops.causal_conv.inputs import Inputs
 from zoo.ops.dispatch import Problem, choose
 
 
-def _backend(x: Inputs, backend: str):
+def conv_backend(x: Inputs, backend: str):
     return choose("causal_conv", Problem(x.x.device, x.x.dtype, x.weight.shape[1]), backend)
 
 
 @torch.library.custom_op("zoo::causal_conv", mutates_args=())
 def conv(x: Tensor, weight: Tensor, bias: Tensor | None, order: Tensor | None, silu: bool, backend: str) -> Tensor:
     inputs = Inputs(x, weight, bias, order, silu)
-    return _backend(inputs, backend).forward(inputs)
+    return conv_backend(inputs, backend).forward(inputs)
 
 
 @conv.register_fake
@@ -31,7 +31,7 @@ def conv_backward(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Gradients of x, weight and bias in the dtype of each; an empty tensor for no bias."""
     inputs = Inputs(x, weight, bias, order, silu)
-    gradients = _backend(inputs, backend).backward(inputs, gy)
+    gradients = conv_backend(inputs, backend).backward(inputs, gy)
     return tuple(x.new_empty(0) if t is None else g.to(t.dtype).contiguous() for t, g in zip(inputs[:3], gradients))
 
 

@@ -45,7 +45,7 @@ template <bool PAIR, class T> INLINE void store_pair(T* row, int c, int channels
 }
 
 // A parameter vector of any dtype (kind 0 float32, 1 bf16, 2 fp16), or absent (null): read once per block.
-INLINE float parameter(const void* p, int kind, int i) {
+INLINE float parameter(const void* p, int kind, size_t i) {
   if (!p) return 0.f;
   return kind == 0 ? ((const float*)p)[i] : kind == 1 ? load1((const bf16*)p + i) : load1((const fp16*)p + i);
 }
@@ -71,6 +71,12 @@ template <bool EXACT> INLINE float softplus2(float x) {
     l = e < 0.25f ? series : l;
   }
   return fmaxf(x, 0.f) + l;
+}
+
+// A decay rate: as given, or -exp of what is given (kind + 4), as Mamba's weights hold it.
+INLINE float decay_rate(const void* p, int kind, size_t i) {
+  const float v = parameter(p, kind & 3, i);
+  return kind & 4 ? -ex2(LOG2E * v) : v;
 }
 
 // ---- rows and copies ----
@@ -135,6 +141,19 @@ INLINE void mma_k4(float* d, float a0, float a1, float b0) {
 }
 INLINE float tf32(float x) { return __uint_as_float(__float_as_uint(x) & 0xffffe000u); }  // what the tensor core keeps of x
 
+// ---- kept states: 16 bits are enough beside bf16 results ----
+
+#if IO_KIND == 1
+using KEPT = bf16;
+#else
+using KEPT = float;
+#endif
+template <int W> INLINE void keep_vector(bf16* to, const float* from) {
+  if constexpr (W == 1) store1(to, *from);
+  else if constexpr (W == 2) store2(to, float2{from[0], from[1]});
+  else *(uint2*)to = {pack(float2{from[0], from[1]}, bf16{}), pack(float2{from[2], from[3]}, bf16{})};
+}
+
 // ---- vectors in shared memory ----
 
 template <int W> INLINE void load_vector(float* to, const float* from) {
@@ -147,3 +166,4 @@ template <int W> INLINE void store_vector(float* to, const float* from) {
   else if constexpr (W == 1) *to = *from;
   else { UNROLL for (int j = 0; j < W; j += 4) *(float4*)(to + j) = *(const float4*)(from + j); }
 }
+template <int W> INLINE void keep_vector(float* to, const float* from) { store_vector<W>(to, from); }

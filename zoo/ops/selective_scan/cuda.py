@@ -41,11 +41,19 @@ def states_shape(x: Inputs) -> tuple[int, ...]:
     return (batch * rows, -(-(length // rows) // plan.CHECKPOINT), channels, state)
 
 
-def forward(x: Inputs, save: bool) -> tuple[Tensor, Tensor]:
-    """y in u's dtype, and the states every CHECKPOINT steps (none unless `save`)."""
+def states_dtype(x: Inputs) -> torch.dtype:
+    """Of kept states: bfloat16 beside tensors that are bfloat16 themselves."""
+    return torch.bfloat16 if plan.dtype(x) == torch.bfloat16 else torch.float32
+
+
+def forward(x: Inputs, save: bool, into: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    """y in u's dtype, and the states every CHECKPOINT steps (none unless `save`).
+
+    `into` is where y may go: contiguous, like u, and possibly u itself.
+    """
     dtype, x = x.u.dtype, plan.uniform(x)
-    y = torch.empty(x.u.shape, dtype=x.u.dtype, device=x.u.device)
-    states = torch.empty(states_shape(x) if save else (0,), dtype=torch.float32, device=x.u.device)
+    y = torch.empty(x.u.shape, dtype=x.u.dtype, device=x.u.device) if into is None or into.dtype != x.u.dtype else into
+    states = torch.empty(states_shape(x) if save else (0,), dtype=states_dtype(x), device=x.u.device)
     rows = 1 if x.order is None or x.order.ndim == 1 else x.order.shape[0]
     if x.u.numel():
         with torch.cuda.device(x.u.device):
@@ -58,23 +66,32 @@ def forward(x: Inputs, save: bool) -> tuple[Tensor, Tensor]:
 def backward(x: Inputs, states: Tensor, gy: Tensor) -> tuple[Tensor | None, ...]:
     """Gradients of (u, dt, A, B, C, D, z, dt_bias)."""
     x = plan.uniform(x)
-    gy = gy.to(x.u.dtype).contiguous()
+    gdt, gz = (None if t is None else torch.empty(x.u.shape, dtype=x.u.dtype, device=x.u.device) for t in (x.dt, x.z))
+    return _gradients(x, states, gy.to(x.u.dtype).contiguous(), gdt, gz, None)
+
+
+def backward_in_place(x: Inputs, states: Tensor, gy: Tensor) -> tuple[Tensor | None, ...]:
+    """As `backward`, over gy, dt and z: they become y once more, and their own gradients.
+
+    All tensors have one dtype, gy, dt and z are contiguous, and there is a gate.
+    """
+    return _gradients(plan.uniform(x), states, gy, x.dt, x.z, gy)
+
+
+def _gradients(x: Inputs, states: Tensor, gy: Tensor, gdt: Tensor | None, gz: Tensor | None,
+               y: Tensor | None) -> tuple[Tensor | None, ...]:  # fmt: skip
     rows = 1 if x.order is None or x.order.ndim == 1 else x.order.shape[0]
-    new = {
-        k: torch.empty(t.shape, dtype=x.u.dtype, device=x.u.device)
-        for k, t in (("u", x.u), ("dt", x.u), ("B", x.B), ("C", x.C))
-    }
-    gz = None if x.z is None else torch.empty_like(new["u"])
+    gu, gB, gC = (torch.empty(t.shape, dtype=x.u.dtype, device=x.u.device) for t in (x.u, x.B, x.C))
     channels = len(x.A)
     parts = [] if x.u.numel() else [[torch.zeros_like(x.A), x.A.new_zeros(channels), x.A.new_zeros(channels)]]
     with torch.cuda.device(x.u.device):
         for samples in plan.slices(x.u.shape[0] if x.u.numel() else 0, rows, MAX_SEQUENCES):
             call = plan.Call(plan.narrow(x, samples), gy[samples])
-            outputs = [None if t is None else t[samples] for t in (new["u"], new["dt"], gz, new["B"], new["C"])]
+            outputs = [None if t is None else t[samples] for t in (gu, gdt, gz, gB, gC, y)]
             parts.append(_backward(call, states[samples.start * rows : samples.stop * rows], outputs))
     gA, gD, gbias = parts[0] if len(parts) == 1 else map(sum, zip(*parts))
     gD, gbias = (g if t is not None else None for t, g in ((x.D, gD), (x.dt_bias, gbias)))
-    return new["u"], new["dt"], gA, new["B"], new["C"], gD, gz, gbias
+    return gu, gdt, gA, gB, gC, gD, gz, gbias
 
 
 def _forward(c: plan.Call, y: Tensor, states: Tensor | None) -> None:
@@ -88,12 +105,12 @@ def _forward(c: plan.Call, y: Tensor, states: Tensor | None) -> None:
         macros = c.macros(i) | shape.macros()
         run, stream = driver.kernel(FOLDER / "scan_forward.cu", "scan_forward", macros, shape.shared(c), y.device)
         tensors = (c.u, c.dt, c.z, c.B, c.C, c.A, c.D, c.bias, c.order, y, states, partial, h_in)
-        sizes = (c.steps, c.rows, c.channels, 16 * i, c.D_kind, c.bias_kind, steps // shape.STEPS)
-        run(grid, shape.threads, driver.pack("13P5q6i7i", *tensors, *c.batch_strides, *c.row_bytes, *sizes), stream)
+        sizes = (c.steps, c.rows, c.channels, 16 * i, c.A_kind, c.D_kind, c.bias_kind, steps // shape.STEPS)
+        run(grid, shape.threads, driver.pack("13P5q6i8i", *tensors, *c.batch_strides, *c.row_bytes, *sizes), stream)
 
 
 def _backward(c: plan.Call, states: Tensor, outputs: list[Tensor | None]) -> list[Tensor]:
-    """Fill (gu, gdt, gz, gB, gC); return dA, dD, dbias."""
+    """Fill (gu, gdt, gz, gB, gC, y); return dA, dD, dbias."""
     shape = plan.backward_shape(c)
     steps = -(-c.steps // shape.chunks // plan.CHECKPOINT) * plan.CHECKPOINT
     chunks = -(-c.steps // steps)
@@ -102,10 +119,10 @@ def _backward(c: plan.Call, states: Tensor, outputs: list[Tensor | None]) -> lis
     new = lambda *size: torch.empty(size, dtype=torch.float32, device=states.device)  # noqa: E731
     by_block, by_chunk = new(c.positions, grid[0], 32), new(c.sequences * chunks, c.channels * 18)
     partial = new(3, c.positions, c.channels) if c.groups > 1 else None
-    gu, gdt, gz, gB, gC = outputs
+    gu, gdt, gz, gB, gC, y = outputs
     found = []
     for i in range(c.groups):
-        macros = c.macros(i) | shape.macros()
+        macros = c.macros(i) | shape.macros() | {"AGAIN": int(y is not None)}
         run, stream = driver.kernel(
             FOLDER / "scan_backward.cu", "scan_backward", macros, shape.shared(c), states.device
         )
@@ -125,12 +142,13 @@ def _backward(c: plan.Call, states: Tensor, outputs: list[Tensor | None]) -> lis
             gu,
             gdt,
             gz,
+            y,
             by_block,
             by_chunk,
             partial,
         )
-        sizes = (c.steps, c.rows, c.channels, 16 * i, c.D_kind, c.bias_kind, steps // plan.CHECKPOINT)
-        run(grid, shape.threads, driver.pack("18P5q6i7i", *tensors, *c.batch_strides, *c.row_bytes, *sizes), stream)
+        sizes = (c.steps, c.rows, c.channels, 16 * i, c.A_kind, c.D_kind, c.bias_kind, steps // plan.CHECKPOINT)
+        run(grid, shape.threads, driver.pack("19P5q6i8i", *tensors, *c.batch_strides, *c.row_bytes, *sizes), stream)
         macros = {"IO_KIND": c.kind, "STATE": c.state, "ZOH": int(c.zoh)}
         run, stream = driver.kernel(FOLDER / "scan_reduce.cu", "reduce_blocks", macros, 0, states.device)
         run(
@@ -154,7 +172,8 @@ def _carry(c: plan.Call, reverse: int, chunks: int, steps: int) -> Tensor:
         driver.kernel(FOLDER / "scan_carry.cu", k, macros, 0, c.u.device) for k in ("carry_chunks", "carry_scan")
     ]
     for i in range(c.groups):
-        params = driver.pack("11P5q5i7i", *tensors, c.steps, c.rows, c.channels, 16 * i, c.bias_kind, steps, chunks)
+        sizes = (c.steps, c.rows, c.channels, 16 * i, c.A_kind, c.bias_kind, steps, chunks)
+        params = driver.pack("11P5q5i8i", *tensors, *sizes)
         kernels[0][0]((-(-c.channels // 32), c.sequences, chunks - 1), 256, params, kernels[0][1])
     kernels[1][0]((-(-c.channels * c.state // 256), c.sequences, 1), 256, params, kernels[1][1])
     return carry

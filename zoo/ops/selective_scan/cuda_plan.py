@@ -16,19 +16,23 @@ CHECKPOINT = 16  # steps between kept states: the tile of scan_backward.cu
 N = 16  # states of a launch
 
 
+def dtype(x: Inputs) -> torch.dtype:
+    """Of the sequences as kernels read them: a mixture loses nothing in the widest."""
+    dtypes = {t.dtype for t in (x.u, x.dt, x.B, x.C, x.z) if t is not None}
+    return x.u.dtype if len(dtypes) == 1 else torch.float32
+
+
 def uniform(x: Inputs) -> Inputs:
-    """What the kernels read: sequences of one dtype with channel stride 1, A in float32, int32 order."""
+    """What the kernels read: sequences of one dtype with channel stride 1, parameters as they are, int32 order."""
     sequences = {k: getattr(x, k) for k in ("u", "dt", "B", "C", "z")}
-    dtypes = {t.dtype for t in sequences.values() if t is not None}
-    dtype = x.u.dtype if len(dtypes) == 1 else torch.float32  # a mixture loses nothing in the widest
     for k, t in sequences.items():
         if t is not None:
-            t = t.to(dtype)
+            t = t.to(dtype(x))
             sequences[k] = t if t.stride(2) == 1 else t.contiguous()
     vectors = {k: t for k, t in (("D", x.D), ("dt_bias", x.dt_bias)) if t is not None}
     vectors = {k: (t if t.dtype in KINDS else t.float()).contiguous() for k, t in vectors.items()}
     order = None if x.order is None else x.order.to(torch.int32).contiguous()
-    return x._replace(A=x.A.float().contiguous(), order=order, **sequences, **vectors)
+    return x._replace(A=(x.A if x.A.dtype in KINDS else x.A.float()).contiguous(), order=order, **sequences, **vectors)
 
 
 def slices(batch: int, rows: int, most: int) -> Iterator[slice]:
@@ -57,6 +61,7 @@ class Call:
         self.groups = -(-self.state // N)
         self.kind = KINDS[x.u.dtype]
         self.D_kind, self.bias_kind = (0 if t is None else KINDS[t.dtype] for t in (x.D, x.dt_bias))
+        self.A_kind = KINDS[x.A.dtype] + 4 * x.log_A
         sequences = (x.u, x.dt, x.z, x.B, x.C)
         self.batch_strides = [0 if t is None else t.stride(0) for t in sequences]
         self.row_strides = [0 if t is None else t.stride(1) for t in sequences]

@@ -22,6 +22,16 @@ class Inputs(NamedTuple):
     order: Tensor | None  # (L,) or (rows, steps)
     softplus: bool
     zoh: bool
+    log_A: bool = False  # A is given as log(-A), as weights hold it; so is its gradient
+
+    def with_rates(self) -> Inputs:
+        """The same with A itself, at least float32, for a backend that reads no logarithms."""
+        return self._replace(A=rates(self.A), log_A=False) if self.log_A else self
+
+
+def rates(A_log: Tensor) -> Tensor:
+    """A = -exp(A_log), at least float32."""
+    return -torch.exp(A_log.float() if A_log.dtype.itemsize < 4 else A_log)
 
 
 def working_dtype(u: Tensor) -> torch.dtype:

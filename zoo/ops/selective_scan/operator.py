@@ -5,6 +5,8 @@ The backend is chosen inside the operator, by device, dtype and size alone, so a
 
 from __future__ import annotations
 
+from types import ModuleType
+
 import torch
 from torch import Tensor
 
@@ -13,7 +15,7 @@ from zoo.ops.dispatch import Problem, choose
 from zoo.ops.selective_scan.inputs import Inputs, working_dtype
 
 
-def _backend(x: Inputs, backend: str):
+def scan_backend(x: Inputs, backend: str) -> ModuleType:
     return choose("selective_scan", Problem(x.u.device, x.u.dtype, x.A.shape[1]), backend)
 
 
@@ -24,14 +26,22 @@ def scan(
 ) -> tuple[Tensor, Tensor]:  # fmt: skip
     """(y, what the backend keeps for backward: nothing unless `save`)."""
     x = Inputs(u, dt, A, B, C, D, z, dt_bias, order, softplus, zoh)
-    return _backend(x, backend).forward(x, save)
+    return scan_backend(x, backend).forward(x, save)
 
 
 @scan.register_fake
 def _(u, dt, A, B, C, D, z, dt_bias, order, softplus, zoh, save, backend):
     x = Inputs(u, dt, A, B, C, D, z, dt_bias, order, softplus, zoh)
-    shape = _backend(x, backend).states_shape(x) if save and u.device.type != "meta" else (0,)
-    return u.new_empty(u.shape), u.new_empty(shape, dtype=working_dtype(u))
+    return u.new_empty(u.shape), empty_states(x, save, backend)
+
+
+def empty_states(x: Inputs, save: bool, backend: str) -> Tensor:
+    """In form what a backend keeps for backward; for tracing."""
+    if not save or x.u.device.type == "meta":
+        return x.u.new_empty(0, dtype=working_dtype(x.u))
+    module = scan_backend(x, backend)
+    dtype = module.states_dtype(x) if hasattr(module, "states_dtype") else working_dtype(x.u)
+    return x.u.new_empty(module.states_shape(x), dtype=dtype)
 
 
 @torch.library.custom_op("zoo::selective_scan_backward", mutates_args=())
@@ -42,7 +52,7 @@ def scan_backward(
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:  # fmt: skip
     """Gradients of u ... dt_bias in the dtype of each; an empty tensor for one that is None."""
     x = Inputs(u, dt, A, B, C, D, z, dt_bias, order, softplus, zoh)
-    gradients = _backend(x, backend).backward(x, states, gy)
+    gradients = scan_backend(x, backend).backward(x, states, gy)
     return tuple(u.new_empty(0) if t is None else g.to(t.dtype).contiguous() for t, g in zip(x[:8], gradients))
 
 

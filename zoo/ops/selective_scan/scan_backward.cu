@@ -17,20 +17,20 @@
 // Steps after the end read zeros; their dy is 0, so they add nothing.
 // More than 16 states: one launch per 16 (GROUP as in scan_forward.cu); `partial` carries the sums over states.
 //
-// Macros: IO_KIND CHANNELS MIN_BLOCKS STATE GROUP ORDERED VECTOR GATED SOFTPLUS ZOH
+// Macros: IO_KIND CHANNELS MIN_BLOCKS STATE GROUP ORDERED VECTOR GATED SOFTPLUS ZOH AGAIN (1: the gated output once more, into y)
 #include "device.cuh"
 
 struct Params {  // the same order in cuda.py
   const IO *u, *dt, *z, *B, *C, *gy;
-  const float* A;
-  const void *D, *bias;
+  const void *A, *D, *bias;
   const int* order;
-  const float *states, *g_in;
-  IO *gu, *gdt, *gz;
+  const KEPT* states;
+  const float* g_in;
+  IO *gu, *gdt, *gz, *y;
   float *by_block, *by_chunk, *partial;
   long long u_batch, dt_batch, z_batch, B_batch, C_batch;
   int u_row, dt_row, z_row, B_row, C_row, y_row;  // bytes
-  int steps, rows, channels, n0, D_kind, bias_kind, chunk_tiles;
+  int steps, rows, channels, n0, A_kind, D_kind, bias_kind, chunk_tiles;
 };
 
 constexpr int K = 2, T = 4, TILE = 16, M = TILE / T, CH = CHANNELS, N = 16, S = 4, LANES = 4;
@@ -97,7 +97,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS) scan_backward(
 
   float A[K][S], ga[K][S], dA[K][S];
   UNROLL for (int k = 0; k < K; k++) UNROLL for (int s = 0; s < S; s++) {
-    A[k][s] = exists(s) ? p.A[(size_t)channel(k) * STATE + p.n0 + n[s]] : 0.f;
+    A[k][s] = exists(s) ? decay_rate(p.A, p.A_kind, (size_t)channel(k) * STATE + p.n0 + n[s]) : 0.f;
     ga[k][s] = p.g_in && exists(s) ? p.g_in[(chunk * p.channels + channel(k)) * STATE + p.n0 + n[s]] : 0.f;
     dA[k][s] = 0.f;
   }
@@ -145,7 +145,6 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS) scan_backward(
   const float D[2] = {parameter(p.D, p.D_kind, e0), parameter(p.D, p.D_kind, e1)};
   float dD[2] = {0, 0}, db[2] = {0, 0};
   const size_t own = out * p.channels + d0 + cc;
-  IO *const gu_out = p.gu + own, *const gdt_out = p.gdt + own, *const gz_out = p.gz + own;
 
   if constexpr (ORDERED) {
     fetch_positions(last - 1);
@@ -157,8 +156,15 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS) scan_backward(
   for (int tile = last - 1; tile >= first; tile--) {
     const int slot = tile & 1, t0 = tile * TILE, top = min(M, (steps - t0 + T - 1) / T) - 1;  // top: last m with a step
     float h0[K][S];
-    UNROLL for (int k = 0; k < K; k++) UNROLL for (int s = 0; s < S; s++)
-      h0[k][s] = tile > 0 && exists(s) ? p.states[(((size_t)blockIdx.y * all_tiles + tile) * p.channels + channel(k)) * STATE + p.n0 + n[s]] : 0.f;
+    UNROLL for (int k = 0; k < K; k++) {
+      const KEPT* const from = p.states + (((size_t)blockIdx.y * all_tiles + tile) * p.channels + channel(k)) * STATE + p.n0 + g * S;
+      if constexpr (WHOLE && IO_KIND == 1) {
+        uint2 v = tile > 0 ? *(const uint2*)from : uint2{0, 0};
+        if (q & 2) { const unsigned t = v.x; v.x = v.y; v.y = t; }
+        const float2 a = unpack(v.x, bf16{}), b = unpack(v.y, bf16{});
+        h0[k][0] = q & 1 ? a.y : a.x; h0[k][1] = q & 1 ? a.x : a.y; h0[k][2] = q & 1 ? b.y : b.x; h0[k][3] = q & 1 ? b.x : b.y;
+      } else UNROLL for (int s = 0; s < S; s++) h0[k][s] = tile > 0 && exists(s) ? load1(from + (s ^ (q & 3))) : 0.f;
+    }
     copy_wait<0>();
     if constexpr (IO_KIND == 0) __syncthreads();  // a warp stages rows of B and C that another one copied
     else __syncwarp();
@@ -303,13 +309,15 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS) scan_backward(
         }
         const float2 U = load2(raw + j * CH), G = load2(raw + 2 * RAW + j * CH);
         const float uu[2] = {U.x, U.y}, gg[2] = {G.x, G.y};
-        float zz[2], ru[2], rt[2], rz[2];
+        float zz[2], ru[2], rt[2], rz[2], ry[2];
         if constexpr (GATED) { const float2 Z = load2(raw + 3 * RAW + j * CH); zz[0] = Z.x; zz[1] = Z.y; }
         UNROLL for (int e = 0; e < 2; e++) {
           float gy = gg[e];
           if constexpr (GATED) {
             const float s = sigmoid(zz[e]);
-            rz[e] = gg[e] * fmaf(D[e], uu[e], y[e][j]) * s * fmaf(zz[e], 1.f - s, 1.f);
+            const float open = fmaf(D[e], uu[e], y[e][j]) * s;
+            rz[e] = gg[e] * open * fmaf(zz[e], 1.f - s, 1.f);
+            ry[e] = open * zz[e];
             gy *= zz[e] * s;
           }
           ru[e] = fmaf(D[e], gy, ZOH ? gw[e][j] : gw[e][j] * d[e][j]);
@@ -322,9 +330,11 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS) scan_backward(
           db[e] += in ? rt[e] : 0.f;  // beyond `top` the sums are not there
         }
         if (in) {
-          store_pair<VECTOR>(row_at(gu_out, row, p.y_row), 0, left - cc, float2{ru[0], ru[1]});
-          store_pair<VECTOR>(row_at(gdt_out, row, p.y_row), 0, left - cc, float2{rt[0], rt[1]});
-          if constexpr (GATED) store_pair<VECTOR>(row_at(gz_out, row, p.y_row), 0, left - cc, float2{rz[0], rz[1]});
+          const size_t at = own + (size_t)row * p.channels;  // all results lie alike: no pointer of each is held
+          store_pair<VECTOR>(p.gu + at, 0, left - cc, float2{ru[0], ru[1]});
+          store_pair<VECTOR>(p.gdt + at, 0, left - cc, float2{rt[0], rt[1]});
+          if constexpr (GATED) store_pair<VECTOR>(p.gz + at, 0, left - cc, float2{rz[0], rz[1]});
+                    if constexpr (AGAIN) store_pair<VECTOR>(p.y + at, 0, left - cc, float2{ry[0], ry[1]});
         }
       }
     }
@@ -335,7 +345,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS) scan_backward(
   // by_chunk row: dA (channels, 16), dD (channels), dbias (channels)
   float* const row = p.by_chunk + chunk * p.channels * (N + 2);
   UNROLL for (int k = 0; k < K; k++) UNROLL for (int s = 0; s < S; s++)
-    if (d0 + c0 + 8 * k < p.channels) row[(size_t)(d0 + c0 + 8 * k) * N + n[s]] = dA[k][s] * LN2;
+    if (d0 + c0 + 8 * k < p.channels) row[(size_t)(d0 + c0 + 8 * k) * N + n[s]] = dA[k][s] * (p.A_kind & 4 ? LN2 * A[k][s] : LN2);
   UNROLL for (int v = OWN / 2; v < 32; v <<= 1) UNROLL for (int e = 0; e < 2; e++) { dD[e] += shuffle(dD[e], v); db[e] += shuffle(db[e], v); }
   if (lane < OWN / 2) UNROLL for (int e = 0; e < 2; e++) if (cc + e < left) {
     row[(size_t)p.channels * N + d0 + cc + e] = dD[e];

@@ -10,13 +10,12 @@
 
 struct Params {  // the same order in cuda.py
   const IO *u, *dt, *z, *B, *C, *gy;
-  const float* A;
-  const void* bias;
+  const void *A, *bias;
   const int* order;
   float *carry, *decay;
   long long u_batch, dt_batch, z_batch, B_batch, C_batch;
   int u_row, dt_row, z_row, B_row, C_row;
-  int steps, rows, channels, n0, bias_kind, chunk_steps, chunks;
+  int steps, rows, channels, n0, A_kind, bias_kind, chunk_steps, chunks;
 };
 
 constexpr int N = 16, LANES = 8, S = N / LANES, CH = 32, THREADS = CH * LANES, TILE = 16, P = TILE + 4;
@@ -36,7 +35,7 @@ extern "C" __global__ void __launch_bounds__(THREADS) carry_chunks(const __grid_
   float a2[S], h[S], sum = 0.f;
   UNROLL for (int s = 0; s < S; s++) {
     const int n = p.n0 + g * S + s;
-    a2[s] = WHOLE || n < STATE ? p.A[(size_t)own * STATE + n] * LOG2E : 0.f;
+    a2[s] = WHOLE || n < STATE ? decay_rate(p.A, p.A_kind, (size_t)own * STATE + n) * LOG2E : 0.f;
     h[s] = 0.f;
   }
   float raw_dt[ITEMS], raw_in[ITEMS], raw_weight;  // the next tile, in registers
@@ -113,7 +112,7 @@ extern "C" __global__ void __launch_bounds__(THREADS) carry_chunks(const __grid_
 extern "C" __global__ void __launch_bounds__(256) carry_scan(const __grid_constant__ Params p) {
   const int i = blockIdx.x * 256 + threadIdx.x;
   if (i >= p.channels * STATE) return;
-  const float a = p.A[i] * LOG2E;
+  const float a = decay_rate(p.A, p.A_kind, i) * LOG2E;
   float value = 0.f;
   for (int j = 0; j < p.chunks; j++) {
     const size_t at = ((size_t)blockIdx.y * p.chunks + (REVERSE ? p.chunks - 1 - j : j)) * p.channels;

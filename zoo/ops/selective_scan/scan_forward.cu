@@ -20,15 +20,15 @@
 
 struct Params {  // the same order in cuda.py
   const IO *u, *dt, *z, *B, *C;
-  const float* A;
-  const void *D, *bias;
+  const void *A, *D, *bias;
   const int* order;
   IO* y;
-  float *states, *partial;
+  KEPT* states;
+  float* partial;
   const float* h_in;
   long long u_batch, dt_batch, z_batch, B_batch, C_batch;
   int u_row, dt_row, z_row, B_row, C_row, y_row;  // bytes
-  int steps, rows, channels, n0, D_kind, bias_kind, chunk_tiles;
+  int steps, rows, channels, n0, A_kind, D_kind, bias_kind, chunk_tiles;
 };
 
 constexpr int T = STEPS, CH = CHANNELS, N = 16, S = 4 / SPLIT, CONSUMERS = CH / 16 * SPLIT, UNROLLED = STEP_UNROLL;
@@ -66,21 +66,21 @@ INLINE void consume(const Params& p, float* stages, barrier_t* full, barrier_t* 
   float a[2][S], h[2][S], inv[2][S];
   UNROLL for (int i = 0; i < 2; i++) UNROLL for (int s = 0; s < S; s++) {
     const int c = min(d0 + c0 + 8 * i, p.channels - 1), n = p.n0 + n0 + s;
-    a[i][s] = WHOLE || n < STATE ? p.A[(size_t)c * STATE + n] : 0.f;
+    a[i][s] = WHOLE || n < STATE ? decay_rate(p.A, p.A_kind, (size_t)c * STATE + n) : 0.f;
     h[i][s] = 0.f;
     if (p.h_in && (WHOLE || n < STATE)) h[i][s] = p.h_in[(((size_t)blockIdx.y * gridDim.z + blockIdx.z) * p.channels + c) * STATE + n];
     if constexpr (ZOH) inv[i][s] = 1.f / a[i][s];
   }
   const size_t chunks = (p.steps + CHECKPOINT - 1) / CHECKPOINT;
-  float* const states = p.states + (blockIdx.y * chunks * p.channels + d0 + c0) * STATE + p.n0 + n0;
+  KEPT* const states = p.states + (blockIdx.y * chunks * p.channels + d0 + c0) * STATE + p.n0 + n0;
   int slot = 0, parity = 0;
   for (int i = 0; i < tiles; i++) {
     const int t0 = (first + i) * T;
     if (p.states && t0 % CHECKPOINT == 0) {
-      float* to = states + (long long)(t0 / CHECKPOINT) * (p.channels * STATE);
+      KEPT* to = states + (long long)(t0 / CHECKPOINT) * (p.channels * STATE);
       UNROLL for (int j = 0; j < 2; j++) if (d0 + c0 + 8 * j < p.channels) {
-        if constexpr (WHOLE) store_vector<S>(to + 8 * j * STATE, h[j]);
-        else UNROLL for (int s = 0; s < S; s++) if (p.n0 + n0 + s < STATE) to[8 * j * STATE + s] = h[j][s];
+        if constexpr (WHOLE) keep_vector<S>(to + 8 * j * STATE, h[j]);
+        else UNROLL for (int s = 0; s < S; s++) if (p.n0 + n0 + s < STATE) store1(to + 8 * j * STATE + s, h[j][s]);
       }
     }
     barrier_wait(full + slot, parity);

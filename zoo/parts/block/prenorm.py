@@ -36,7 +36,9 @@ class PreNorm(nn.Module):
                 cond: Condition) -> Stream:  # fmt: skip
         if self.skip is not None:
             h = self.skip(h, kept)
+        entry = None
         for name, (shift, scale, gate) in zip(self.names, self.modulation(shared)):
             x, n = getattr(self, f"norm_{name}")(h, shift, scale)
+            entry = x if entry is None else entry
             h = Stream(x, getattr(self, name)(n, order, grid, cond), gate)
-        return h
+        return Stream(h.x, h.y, h.gate, entry if self.skip is None else None)

@@ -25,4 +25,4 @@ class LayerNorm(nn.Module):
         self.bias = nn.Parameter(torch.zeros(width)) if affine else None
 
     def forward(self, h: Stream, shift: Tensor | None = None, scale: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        return add_norm(*h, self.weight, self.bias, shift, scale, self.eps, centred=True)
+        return add_norm(h.x, h.y, h.gate, self.weight, self.bias, shift, scale, self.eps, centred=True)

@@ -24,4 +24,4 @@ class RMSNorm(nn.Module):
         self.weight = nn.Parameter(torch.ones(width))
 
     def forward(self, h: Stream, shift: Tensor | None = None, scale: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        return add_norm(*h, self.weight, None, shift, scale, self.eps, centred=False)
+        return add_norm(h.x, h.y, h.gate, self.weight, None, shift, scale, self.eps, centred=False)

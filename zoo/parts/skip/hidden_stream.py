@@ -19,6 +19,8 @@ class HiddenStream(LongSkips):
     Errors: RecipeError for an even depth. Source: DiS (arXiv 2402.05608, 3.2) as released.
     """
 
+    keeps_sum = False
+
     def __init__(self, width: int, depth: int):
         super().__init__(width, depth, start=0)
 

@@ -47,8 +47,10 @@ class _Concat(nn.Linear):
     def forward(self, h: Stream, kept: Tensor) -> Stream:
         stream, skip = self.weight.chunk(2, 1)  # two products instead of a concatenated copy
         kept = kept if self.factor == 1 else kept * self.factor
-        bias = self.bias[0] if len(self.bias) == 1 else self.bias.sum(0)
-        return Stream(F.linear(h.value, stream, bias) + F.linear(kept, skip))
+        bias = self.bias[0] if len(self.bias) == 1 else self.bias[0] + self.bias[1]
+        total = F.linear(h.value, stream, bias)
+        total.flatten(0, 1).addmm_(kept.flatten(0, 1).to(total.dtype), skip.T.to(total.dtype))
+        return Stream(total)
 
     def reset_parameters(self) -> None:
         """Uniform by the number of inputs: one linear map of 2D, or two of D."""

@@ -12,6 +12,8 @@ from zoo.registry import register
 class NoSkip:
     """A plain stack of blocks."""
 
+    keeps_sum = True
+
     def __init__(self, width: int, depth: int):
         pass
 

@@ -1,0 +1,181 @@
+"""The mixer as PyTorch custom operators over the convolution's and the scan's backends."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from zoo.ops import flops
+from zoo.ops.causal_conv.inputs import Inputs as ConvInputs
+from zoo.ops.causal_conv.operator import conv_backend
+from zoo.ops.selective_scan.inputs import Inputs as ScanInputs
+from zoo.ops.selective_scan.operator import empty_states, scan_backend
+
+
+class Weights(NamedTuple):
+    """As `zoo.ops.mamba` takes them; projections in the dtype of the tokens."""
+
+    in_proj: Tensor
+    conv_weight: Tensor
+    conv_bias: Tensor | None
+    x_proj: Tensor
+    dt_proj: Tensor
+    dt_bias: Tensor
+    A_log: Tensor
+    D: Tensor
+    out_proj: Tensor
+
+    @property
+    def inner(self) -> int:
+        return len(self.D)
+
+    @property
+    def sizes(self) -> tuple[int, int, int]:
+        """Of a step's rank, B and C within a row of `x_proj`'s result."""
+        return self.dt_proj.shape[1], self.A_log.shape[1], self.A_log.shape[1]
+
+
+@torch.library.custom_op("zoo::mamba", mutates_args=())
+def mixer(
+    n: Tensor, in_proj: Tensor, conv_weight: Tensor, conv_bias: Tensor | None, x_proj: Tensor, dt_proj: Tensor,
+    dt_bias: Tensor, A_log: Tensor, D: Tensor, out_proj: Tensor, order: Tensor | None, zoh: bool, save: bool,
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:  # fmt: skip
+    """(result, x, rows of x_proj, states); what only backward reads is empty unless `save`."""
+    w = Weights(in_proj, conv_weight, conv_bias, x_proj, dt_proj, dt_bias, A_log, D, out_proj)
+    if save:  # apart, so that x can be kept without z
+        x, z = F.linear(n, in_proj[: w.inner]), F.linear(n, in_proj[w.inner :])
+    else:
+        x, z = F.linear(n, in_proj).chunk(2, -1)
+    u = _convolve(x, w, order)
+    rows = F.linear(u, x_proj)
+    # without backward nobody reads x any more, so dt may take its place, and y that of u either way
+    y, states = _scan(u, _steps(rows, w, None if save else x), rows, z, w, order, zoh, save)
+    del z, u
+    x = x if save else None
+    result = F.linear(y, out_proj)
+    return (result, x, rows, states) if save else (result, *(n.new_empty(0) for _ in range(3)))
+
+
+@mixer.register_fake
+def _(n, in_proj, conv_weight, conv_bias, x_proj, dt_proj, dt_bias, A_log, D, out_proj, order, zoh, save):
+    result = n.new_empty(n.shape)
+    if not save:
+        return result, *(n.new_empty(0) for _ in range(3))
+    x, rows = n.new_empty(*n.shape[:2], len(D)), n.new_empty(*n.shape[:2], len(x_proj))
+    w = Weights(in_proj, conv_weight, conv_bias, x_proj, dt_proj, dt_bias, A_log, D, out_proj)
+    return result, x, rows, empty_states(_scan_inputs(x, x, rows, x, w, order, zoh), True, "auto")
+
+
+@torch.library.custom_op("zoo::mamba_backward", mutates_args=())
+def mixer_backward(
+    g: Tensor, x: Tensor, rows: Tensor, states: Tensor,
+    n: Tensor, in_proj: Tensor, conv_weight: Tensor, conv_bias: Tensor | None, x_proj: Tensor, dt_proj: Tensor,
+    dt_bias: Tensor, A_log: Tensor, D: Tensor, out_proj: Tensor, order: Tensor | None, zoh: bool,
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:  # fmt: skip
+    """Gradients of n ... out_proj, each like its tensor; an empty one for no bias."""
+    w = Weights(in_proj, conv_weight, conv_bias, x_proj, dt_proj, dt_bias, A_log, D, out_proj)
+    rank, state, _ = w.sizes
+    z, u, dt = F.linear(n, in_proj[w.inner :]), _convolve(x, w, order), _steps(rows, w, None)
+    inputs = _scan_inputs(u, dt, rows, z, w, order, zoh)
+    (gu, gdt, gA, gB, gC, gD, gz, gdt_bias), y = _scan_backward(inputs, states, g @ out_proj)
+    g_out = _flat(g).T @ _flat(y)
+    del y
+    g_rows = torch.empty_like(rows)
+    torch.mm(_flat(gdt), dt_proj, out=_flat(g_rows)[:, :rank])
+    g_rows[..., rank : rank + state], g_rows[..., rank + state :] = gB, gC
+    g_dt_proj = _flat(gdt).T @ _flat(rows)[:, :rank]
+    del dt, gdt, inputs
+    _flat(gu).addmm_(_flat(g_rows), x_proj)
+    g_x_proj = _flat(g_rows).T @ _flat(u)
+    del u
+    module, arguments = _conv(x, w, order)
+    gx, g_conv, g_conv_bias = module.backward(arguments, gu)
+    gx = gx.to(n.dtype)
+    del gu
+    gn = gx @ in_proj[: w.inner]
+    _flat(gn).addmm_(_flat(gz), in_proj[w.inner :])
+    g_in = torch.empty_like(in_proj)
+    torch.mm(_flat(gx).T, _flat(n), out=g_in[: w.inner])
+    torch.mm(_flat(gz).T, _flat(n), out=g_in[w.inner :])
+    found = (gn, g_in, g_conv, g_conv_bias, g_x_proj, g_dt_proj, gdt_bias, gA, gD, g_out)
+    return tuple(n.new_empty(0) if t is None else f.to(t.dtype).contiguous() for t, f in zip((n, *w), found))
+
+
+@mixer_backward.register_fake
+def _(g, x, rows, states, n, *others):
+    tensors = (n, *others[: len(Weights._fields)])
+    return tuple(n.new_empty(0) if t is None else t.new_empty(t.shape) for t in tensors)
+
+
+def _setup_context(ctx, inputs, output):
+    *tensors, ctx.zoh, _ = inputs
+    ctx.save_for_backward(*tensors, *output[1:])
+    ctx.mark_non_differentiable(*output[1:])
+    ctx.set_materialize_grads(False)
+
+
+def _backward(ctx, g, *_):
+    *tensors, order, x, rows, states = ctx.saved_tensors
+    if g is None:
+        return (None,) * (len(tensors) + 3)
+    arguments = [g.contiguous(), x, rows, states, *tensors, order, ctx.zoh]
+    found = mixer_backward(*arguments)
+    return *(f if t is not None else None for t, f in zip(tensors, found)), None, None, None
+
+
+mixer.register_autograd(_backward, setup_context=_setup_context)
+flops.register(torch.ops.zoo.mamba, flops.mamba)
+flops.register(torch.ops.zoo.mamba_backward, flops.mamba_backward)
+
+
+def _flat(t: Tensor) -> Tensor:
+    return t.reshape(-1, t.shape[-1])
+
+
+def _conv(x: Tensor, w: Weights, order: Tensor | None):
+    inputs = ConvInputs(x, w.conv_weight, w.conv_bias, order, True)
+    return conv_backend(inputs, "auto"), inputs
+
+
+def _convolve(x: Tensor, w: Weights, order: Tensor | None) -> Tensor:
+    module, inputs = _conv(x, w, order)
+    return module.forward(inputs)
+
+
+def _steps(rows: Tensor, w: Weights, into: Tensor | None) -> Tensor:
+    """dt before its bias, (B,L,inner), perhaps in the place of another tensor."""
+    low = rows[..., : w.sizes[0]]
+    if into is None:
+        return F.linear(low, w.dt_proj)
+    torch.mm(_flat(low), w.dt_proj.T, out=into.view(-1, into.shape[-1]) if into.is_contiguous() else into.flatten(0, 1))
+    return into
+
+
+def _scan_inputs(u: Tensor, dt: Tensor, rows: Tensor, z: Tensor, w: Weights, order: Tensor | None,
+                 zoh: bool) -> ScanInputs:  # fmt: skip
+    _, B, C = rows.split(w.sizes, -1)
+    return ScanInputs(u, dt, w.A_log, B, C, w.D, z, w.dt_bias, order, True, zoh, log_A=True)
+
+
+def _scan(u: Tensor, dt: Tensor, rows: Tensor, z: Tensor, w: Weights, order: Tensor | None, zoh: bool,
+          save: bool) -> tuple[Tensor, Tensor]:  # fmt: skip
+    """(y, states); y takes u's place where the backend can do that."""
+    inputs = _scan_inputs(u, dt, rows, z, w, order, zoh)
+    module = scan_backend(inputs, "auto")
+    if hasattr(module, "backward_in_place"):
+        return module.forward(inputs, save, into=u)
+    return module.forward(inputs.with_rates(), save)
+
+
+def _scan_backward(x: ScanInputs, states: Tensor, gy: Tensor) -> tuple[tuple[Any, ...], Tensor]:
+    """Gradients of the scan's inputs, and its output once more; dt, z and gy may be overwritten."""
+    module = scan_backend(x, "auto")
+    if hasattr(module, "backward_in_place"):
+        return module.backward_in_place(x, states, gy), gy
+    rates = x.with_rates()
+    y, _ = module.forward(rates, False)
+    gu, gdt, gA, gB, gC, gD, gz, gbias = module.backward(rates, states, gy)
+    return (gu.to(gy.dtype), gdt.to(gy.dtype), gA * rates.A, gB, gC, gD, gz.to(gy.dtype), gbias), y
