@@ -39,7 +39,7 @@ def on_files(files: Any, config: Any) -> Any:
 def on_page_markdown(text: str, *, page: Any, config: Any, files: Any) -> str:
     """MkDocs: what stands between `<!-- if FILE -->` and `<!-- end -->` stays if that file exists, here or in docs/.
 
-    `<!-- gallery KIND -->` becomes the drawings of a shelf, `<!-- crossover FILE, OURS, OTHER, SIZE -->` what was measured.
+    `<!-- gallery KIND -->` becomes the drawings of a shelf, `<!-- crossover FILE, OURS, OTHER, SIZE -->` two sentences.
     """
     docs = Path(config.docs_dir)
     text = CONDITION.sub(lambda m: m[2] if (docs / m[1]).exists() or (ROOT / m[1]).exists() else "", text)

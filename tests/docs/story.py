@@ -179,8 +179,12 @@ def small_listing(words: list[str]) -> list[str]:
 
 
 def small_ablation(words: list[str]) -> list[str] | None:
-    """Plans of the small recipe are made; studies are not."""
-    return words if "--plan" in words and words[0] == "quickstart" else None
+    """Plans are made, and studies that name their folder run, with the quickstart in the place of any recipe."""
+    if not {"--plan", "--out"} & set(words):
+        return None
+    costly = ("--max-images", "--metrics", "--extractor", "--count")
+    kept = [w for before, w in zip(["", *words], words) if not {before, w} & set(costly) and w != "train.compile=true"]
+    return ["quickstart", *TINY, *kept[1:], "--metrics", "none", "--shown", "2"]
 
 
 SMALL: dict[str, Callable[[list[str]], list[str] | None]] = {

@@ -42,7 +42,7 @@ def _speed(result: dict[str, Any], name: str) -> dict[str, str]:
 
 
 def crossover(file: str, ours: str, other: str, pixels: str) -> str:
-    """Two sentences on a benchmark of steps: times of a network, of another and of the released code; who wins where."""
+    """Two sentences on a benchmark of steps: times of two networks and of released code, and who wins where."""
     result, size = json.loads((RESULTS / file).read_text(encoding="utf-8")), int(pixels)
     form, device = result["main_form"], result["machine"]["device"]
     ms = {p["contestant"]: p["forms"][form]["ms"] for p in result["points"] if p["at"] == size}
@@ -50,9 +50,11 @@ def crossover(file: str, ours: str, other: str, pixels: str) -> str:
     at = next(c["at"] for c in result["crossovers"] if (c["first"], c["other"], c["form"]) == (ours, other, form))
     released = quoted()["step"]
     published = released["lines"][f"{ours}, released code"]["ms"][released["resolution"].index(size)]
-    return (f"On one {device}, {ours} with {count / 1e6:,.0f} M parameters takes {ms[ours]:.0f} ms a step at {size} px, "
-            f"where its released code takes {published:.0f} ms and a U-ViT of that size {ms[other]:.0f} ms. "
-            f"It is the faster one from about {round(at, -1):,.0f} px.")  # fmt: skip
+    return (
+        f"On one {device}, {ours} with {count / 1e6:,.0f} M parameters takes {ms[ours]:.0f} ms a step at {size} px, "
+        f"where its released code takes {published:.0f} ms and a U-ViT of that size {ms[other]:.0f} ms. "
+        f"It is the faster one from about {round(at, -1):,.0f} px."
+    )
 
 
 @cache
