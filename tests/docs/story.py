@@ -16,8 +16,10 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from blocks import ROOT, Block, blocks, command_lines
+from PIL import Image
 
 from zoo.recipe import load_recipe
 from zoo.recipe.yaml import parse
@@ -184,7 +186,27 @@ def small_ablation(words: list[str]) -> list[str] | None:
         return None
     costly = ("--max-images", "--metrics", "--extractor", "--count")
     kept = [w for before, w in zip(["", *words], words) if not {before, w} & set(costly) and w != "train.compile=true"]
-    return ["quickstart", *TINY, *kept[1:], "--metrics", "none", "--shown", "2"]
+    return ["quickstart", *TINY, *kept[not words[0].startswith("-") :], "--metrics", "none", "--shown", "2"]
+
+
+def small_evaluation(words: list[str]) -> list[str] | None:
+    """Four samples of a run, or the pictures that are there, against eight pictures; Inception needs the network."""
+    if {"compare", "inception"} & set(words) or not Path(words[0]).is_dir() or "--sweep" in words:
+        return None
+    if find_spec("efficientnet_lite_pytorch") is None:
+        return None
+    fewer = [("4" if before == "-n" else word) for before, word in zip(["", *words], words)]
+    fewer += ["-n", "4"] * ("-n" not in words and (Path(words[0]) / "recipe.yaml").exists())
+    return fewer if "--reference" in words else [*fewer, "--reference", str(pictures(Path("eight")))]
+
+
+def pictures(folder: Path) -> Path:
+    """A folder of eight pictures of noise."""
+    folder.mkdir(exist_ok=True)
+    for i in range(8):
+        noise = np.random.default_rng(i).integers(0, 256, (32, 32, 3), np.uint8)
+        Image.fromarray(noise).save(folder / f"{i}.png")
+    return folder
 
 
 SMALL: dict[str, Callable[[list[str]], list[str] | None]] = {
@@ -193,4 +215,5 @@ SMALL: dict[str, Callable[[list[str]], list[str] | None]] = {
     "zoo-list": small_listing,
     "zoo-doctor": list,
     "zoo-ablate": small_ablation,
+    "zoo-eval": small_evaluation,
 }
