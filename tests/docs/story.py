@@ -13,6 +13,7 @@ import subprocess
 from collections.abc import Callable
 from contextlib import redirect_stderr, redirect_stdout
 from importlib.util import find_spec
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -190,8 +191,9 @@ def small_ablation(words: list[str]) -> list[str] | None:
 
 
 def small_evaluation(words: list[str]) -> list[str] | None:
-    """Four samples of a run, or the pictures that are there, against eight pictures; Inception needs the network."""
-    if {"compare", "inception"} & set(words) or not Path(words[0]).is_dir() or "--sweep" in words:
+    """Four samples of a run, or the pictures that are there, against eight; Inception and CIFAR-10 need the network."""
+    given = [words[0], *(word for before, word in pairwise(words) if before == "--reference")]
+    if {"compare", "inception", "--sweep"} & set(words) or not all(Path(place).is_dir() for place in given):
         return None
     if find_spec("efficientnet_lite_pytorch") is None:
         return None
