@@ -14,10 +14,11 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "tools")]
 
-from pages import commands, pictures, python, recipes, shelves  # noqa: E402
+from pages import commands, measured, pictures, python, recipes, shelves  # noqa: E402
 
 CONDITION = re.compile(r"<!-- if ([\w./-]+) -->\n(.*?)<!-- end -->\n?", re.DOTALL)
 GALLERY = re.compile(r"<!-- gallery (\w+) -->")
+CROSSOVER = re.compile(r"<!-- crossover (.+) -->")
 
 
 def generate() -> dict[str, str]:
@@ -38,10 +39,11 @@ def on_files(files: Any, config: Any) -> Any:
 def on_page_markdown(text: str, *, page: Any, config: Any, files: Any) -> str:
     """MkDocs: what stands between `<!-- if FILE -->` and `<!-- end -->` stays if that file exists, here or in docs/.
 
-    `<!-- gallery KIND -->` becomes the drawings of a shelf.
+    `<!-- gallery KIND -->` becomes the drawings of a shelf, `<!-- crossover FILE, OURS, OTHER, SIZE -->` two sentences.
     """
     docs = Path(config.docs_dir)
     text = CONDITION.sub(lambda m: m[2] if (docs / m[1]).exists() or (ROOT / m[1]).exists() else "", text)
+    text = CROSSOVER.sub(lambda m: measured.crossover(*m[1].split(", ")), text)
     return GALLERY.sub(lambda m: pictures.gallery(m[1], page.file.src_uri), text)
 
 

@@ -29,6 +29,7 @@ def folder(tmp_path, monkeypatch):
 
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setenv("ZOO_DATA", str(tmp_path / "cache"))
     before = copy.deepcopy(registry._aliases), {k: dict(v) for k, v in registry._catalog.items()}
     scanned, modules = set(registry._scanned), set(sys.modules)
     yield tmp_path

@@ -13,11 +13,14 @@ import subprocess
 from collections.abc import Callable
 from contextlib import redirect_stderr, redirect_stdout
 from importlib.util import find_spec
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from blocks import ROOT, Block, blocks, command_lines
+from PIL import Image
 
 from zoo.recipe import load_recipe
 from zoo.recipe.yaml import parse
@@ -179,8 +182,33 @@ def small_listing(words: list[str]) -> list[str]:
 
 
 def small_ablation(words: list[str]) -> list[str] | None:
-    """Plans of the small recipe are made; studies are not."""
-    return words if "--plan" in words and words[0] == "quickstart" else None
+    """Plans are made, and studies that name their folder run, with the quickstart in the place of any recipe."""
+    if not {"--plan", "--out"} & set(words):
+        return None
+    costly = ("--max-images", "--metrics", "--extractor", "--count")
+    kept = [w for before, w in zip(["", *words], words) if not {before, w} & set(costly) and w != "train.compile=true"]
+    return ["quickstart", *TINY, *kept[not words[0].startswith("-") :], "--metrics", "none", "--shown", "2"]
+
+
+def small_evaluation(words: list[str]) -> list[str] | None:
+    """Four samples of a run, or the pictures that are there, against eight; Inception and CIFAR-10 need the network."""
+    given = [words[0], *(word for before, word in pairwise(words) if before == "--reference")]
+    if {"compare", "inception", "--sweep"} & set(words) or not all(Path(place).is_dir() for place in given):
+        return None
+    if find_spec("efficientnet_lite_pytorch") is None:
+        return None
+    fewer = [("4" if before == "-n" else word) for before, word in zip(["", *words], words)]
+    fewer += ["-n", "4"] * ("-n" not in words and (Path(words[0]) / "recipe.yaml").exists())
+    return fewer if "--reference" in words else [*fewer, "--reference", str(pictures(Path("eight")))]
+
+
+def pictures(folder: Path) -> Path:
+    """A folder of eight pictures of noise."""
+    folder.mkdir(exist_ok=True)
+    for i in range(8):
+        noise = np.random.default_rng(i).integers(0, 256, (32, 32, 3), np.uint8)
+        Image.fromarray(noise).save(folder / f"{i}.png")
+    return folder
 
 
 SMALL: dict[str, Callable[[list[str]], list[str] | None]] = {
@@ -189,4 +217,5 @@ SMALL: dict[str, Callable[[list[str]], list[str] | None]] = {
     "zoo-list": small_listing,
     "zoo-doctor": list,
     "zoo-ablate": small_ablation,
+    "zoo-eval": small_evaluation,
 }

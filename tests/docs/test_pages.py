@@ -10,7 +10,7 @@ import pytest
 import torch
 from blocks import ROOT, blocks, command_lines, pages
 from safetensors.torch import load_file
-from story import NOT_RUN, Story
+from story import NOT_RUN, Story, pictures
 
 FIXTURE = ROOT / "tests/parity/fixtures/dim/uncond_lateral_5x5.safetensors"
 RUN = {"bash", "python", "yaml", "text"}
@@ -55,7 +55,15 @@ def with_published(folder) -> None:
     torch.save(published(), folder / "nnet_ema.pth")
 
 
-SCENES = {"README.md": with_parquet, "docs/tutorials/checkpoints.md": with_published}
+def with_samples(folder) -> None:
+    """Two runs and two folders of pictures, for zoo-eval."""
+    for run in ("runs/a", "runs/b"):
+        shutil.copytree(folder / "runs/quickstart", folder / run)
+    (folder / "samples").mkdir()
+    pictures(folder / "samples/a"), pictures(folder / "pictures")
+
+
+SCENES = {"README.md": with_parquet, "docs/eval.md": with_samples, "docs/tutorials/checkpoints.md": with_published}
 MAKES_ITS_OWN = ("docs/tutorials/tour.md",)
 """Pages that train runs/quickstart themselves."""
 

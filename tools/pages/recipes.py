@@ -21,7 +21,8 @@ PROVENANCE = {
     "ours": "Settings are ours.",
 }
 
-LABELS = {"gflops": "G multiply-adds, as the paper counted", "fid": "FID", "images": "training images"}
+LABELS = {"gflops": "G multiply-adds an image, as the paper counted", "fid": "FID", "fvd": "FVD",
+          "images": "training images"}  # fmt: skip
 
 
 def pages() -> dict[str, str]:
@@ -61,13 +62,16 @@ def commands(name: str, recipe: Recipe) -> str:
 
 
 def figures(name: str, recipe: Recipe, sizes: Sizes) -> str:
-    """Published beside ours."""
-    published = {str(k): v for k, v in recipe["published"].items()}
-    ours = {"parameters": sizes.parameters, "gflops": sizes.paper_gmacs, **measured.figures(name)}
-    keys = list(dict.fromkeys(["parameters", *published, *ours]))
-    rows = [(LABELS.get(k, k), published.get(k, ""), ours.get(k, "")) for k in keys if published.get(k) or ours.get(k)]
-    rows.append(("G multiply-adds, all of them", "", sizes.gmacs))
-    return table(["figure of one image", "published", "ours"], [r for r in rows if any(r[1:])])
+    """Published beside ours; the rows of a published ablation have a page of their own."""
+    published = {str(k): v for k, v in recipe["published"].items() if not isinstance(v, dict)}
+    ours = {"parameters": sizes.parameters, "gflops": sizes.paper_gmacs, **measured.figures(recipe)}
+    keys = list(dict.fromkeys(["parameters", "gflops", *published, *ours]))
+    rows = [(LABELS.get(k, prose(k)), published.get(k, ""), ours.get(k, "")) for k in keys]
+    rows.insert(2, ("G multiply-adds an image, all of them", "", sizes.gmacs))
+    up = "../" * (2 + name.count("/"))
+    pages = " and ".join(f"[Table {n}]({up}paper/table{n}.md)" for n in recipe["published"].get("tables", {}))
+    told = f"What the paper found when it left out parts, and what we did: {pages}." if pages else ""
+    return "\n\n".join(filter(None, [table(["", "published", "ours"], [r for r in rows if any(r[1:])]), told]))
 
 
 def difference(name: str) -> list[str]:

@@ -33,7 +33,7 @@ class Denoiser:
 
     @property
     def null(self) -> Labels:
-        """Labels of the unconditional half."""
+        """Labels of the unconditional half. Raises: ZooError if neither the caller nor the backbone knows them."""
         if self._null is None:
             if not hasattr(self.backbone, "null"):
                 raise ZooError("the backbone has no null(y)", where="guidance", fix="give Denoiser(..., null=labels)")

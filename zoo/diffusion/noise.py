@@ -25,11 +25,11 @@ class Noise:
         self.seed, self.images = seed & MASK, [int(i) for i in images]
 
     def start(self, size: Sequence[int], device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32):
-        """The first noise, (B, *size)."""
+        """The first noise, (B, *size): size is that of one image, (C,H,W) in pixels or in cells of a latent."""
         return self._draw(0, tuple(size)).to(device, dtype)
 
     def __call__(self, i: int, x: Tensor) -> Tensor:
-        """Noise for step i, like x."""
+        """Noise for step i, like x (B,...). Raises: ZooError for another number of images."""
         if len(x) != len(self.images):
             raise ZooError(f"noise for {len(self.images)} images was asked for {len(x)}", where="noise")
         return self._draw(i + 1, tuple(x.shape[1:])).to(x.device, x.dtype)

@@ -23,7 +23,7 @@ class TimeGrid(Protocol):
     """The times of a sampler."""
 
     def __call__(self, process: Gaussian, steps: int, start: float, end: float) -> Tensor:
-        """steps + 1 times from start down to end, float64."""
+        """Times (steps + 1,) from start down to end, in [0, 1], float64."""
         ...
 
 
@@ -43,7 +43,7 @@ class Loss(Protocol):
         ...
 
     def __call__(self, process: Gaussian, output: Tensor, x0: Tensor, eps: Tensor, t: Tensor) -> Tensor:
-        """Loss of each image, (B,), from the network's output at x_t = process.perturb(x0, t, eps)."""
+        """Loss of each image, (B,), from the network's output at process.perturb(x0, t, eps), t (B,) in [0, 1]."""
         ...
 
 
@@ -55,7 +55,7 @@ class Guidance(Protocol):
         ...
 
     def __call__(self, denoiser: Denoiser, x: Tensor, t: float | Tensor) -> Tensor:
-        """The guided network output at (x, t)."""
+        """The guided network output, like x (B,...), at time t in [0, 1]."""
         ...
 
 
@@ -67,5 +67,5 @@ class Sampler(Protocol):
         ...
 
     def __call__(self, denoiser: Denoiser, x: Tensor, *, noise: Draw, on_step: OnStep | None = None) -> Tensor:
-        """Images from x = process.prior(noise) at the sampler's first time."""
+        """Images (B,C,H,W) or (B,T,C,H,W) from x, like them: process.prior(noise) at the sampler's first time."""
         ...

@@ -16,7 +16,8 @@ def inputs(batch=2, length=13, width=6, inner=10, state=3, rank=2, taps=3, dtype
     generator = torch.Generator().manual_seed(0)
     new = lambda *size: torch.randn(*size, generator=generator, dtype=torch.float64).to(dtype).requires_grad_()  # noqa: E731
     return [new(batch, length, width), new(2 * inner, width), new(inner, taps), new(inner),
-            new(rank + 2 * state, inner), new(inner, rank), new(inner), new(inner, state), new(inner), new(width, inner)]  # fmt: skip
+            new(rank + 2 * state, inner), new(inner, rank), new(inner), new(inner, state), new(inner),
+            new(width, inner)]  # fmt: skip
 
 
 def composed(n, in_proj, conv_weight, conv_bias, x_proj, dt_proj, dt_bias, A_log, D, out_proj, order, zoh):

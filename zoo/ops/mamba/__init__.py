@@ -26,9 +26,10 @@ def mamba(
 ) -> Tensor:
     """Project, convolve and scan along `order`, gate, project back.
 
-    x, z = in_proj n;  u = silu(conv(x));  dt, B, C = x_proj u;  y = scan(u, dt_proj dt, -exp(A_log), B, C, D) silu(z).
+    x, z = in_proj n;  u = silu(conv(x));  dt, B, C = x_proj u;  y = scan(u, dt_proj dt, -exp(A_log), B, C, D) silu(z)
     For backward it keeps n, x, (dt, B, C) before dt's projection, and the scan's sparse states; z, u and dt are
-    computed again, and y falls off the scan's own backward pass. A composition of the parts keeps more than twice as much.
+    computed again, and y falls off the scan's own backward pass. A composition of the parts keeps more than twice
+    as much.
 
     Args:
         n: tokens, (batch, length, width).
