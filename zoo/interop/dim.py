@@ -158,5 +158,5 @@ def _skip(state: Mapping[str, Tensor], hints: Mapping[str, Any]) -> Any:
     if not biases:
         return "none"
     tuned = any("skip_tune" in name and value for name, value in hints.items())
-    return {"use": "long_concat", "start": hints.get("encoder_start_blk_id", 1),
-            "biases": biases[0].numel() // biases[0].shape[-1], "tune": SKIP_TUNE if tuned else 1.0}  # fmt: skip
+    return {"use": "two_linear" if biases[0].ndim == 2 else "long_concat",
+            "start": hints.get("encoder_start_blk_id", 1), "tune": SKIP_TUNE if tuned else 1.0}  # fmt: skip
