@@ -11,7 +11,7 @@ from zoo.interop.names import DIT_FRAME, TRANSFORMER_BLOCK, Rename, only
 from zoo.interop.shapes import block_count, gaussian, grid_of, heads, labels
 
 SIGNATURE = ("x_embedder.proj.weight", "blocks.0.attn.qkv.weight")
-NAMES = [*DIT_FRAME, *TRANSFORMER_BLOCK, Rename, only("final_layer.adaLN_modulation.1.{p}", "head.modulation.{p}")]
+NAMES = [*DIT_FRAME, *TRANSFORMER_BLOCK, Rename("final_layer.adaLN_modulation.1.{p}", "head.modulation.{p}")]
 WITHOUT_EFFECT = (
     "patch_size", "in_channels", "hidden_size", "depth", "mlp_ratio", "num_classes", "learn_sigma",
 )  # fmt: skip

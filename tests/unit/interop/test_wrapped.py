@@ -107,7 +107,7 @@ def test_whatever_is_missing_is_named_and_never_a_crash(family):
     _, state, hints = published(family)
     for name in [n for n in state if not re.search(r"blocks\.[1-9]", n)]:
         rest = {k: v for k, v in state.items() if k != name}
-        with pytest.raises(CheckpointError, match="no whole|it has no|nothing for|there is no|shapes"):
+        with pytest.raises(CheckpointError, match=r"no whole|it has no|nothing for|there is no|shapes"):
             load_official(family, rest, **hints)
 
 
