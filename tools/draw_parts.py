@@ -196,7 +196,8 @@ def reached(mixing: nn.Module | None, grid: Grid, at: tuple[int, int]) -> list[s
         change = (mixing(impulse, *given) - mixing(0 * impulse, *given))[0, :, 0].abs()
         for k in change.nonzero()[:, 0].tolist():
             depth = 0.25 + 0.75 * min(float(change[k]), 1)
-            shapes += cell(*divmod(k, grid.width), f"hsl(220 75% 50% / {depth:.2f})")
+            row, column = divmod(k, grid.width)
+            shapes += cell(row, column, f"hsl(220 75% 50% / {depth:.2f})")
     x, y = at[1] * CELL + CELL / 2, at[0] * CELL + CELL / 2
     return [*shapes, f'<circle cx="{x:g}" cy="{y:g}" r="2.5" fill="{hue(1)}"/>']
 
