@@ -158,8 +158,8 @@ def zigma(state: State, perms: Sequence[Tensor], x: Tensor, t: Tensor, text: Ten
     hidden = hidden + state["pos_embed"]
     c = mlp(state, "t_embedder.mlp", (0, 2), sinusoid(1000 * t, 256))
     if text is not None and cross:
-        text = linear(state, cross["text"], text)
-        c = c + text.mean(1)
+        read = linear(state, cross["text"], text)
+        c, text = c + read.mean(1), read
     residual = torch.zeros_like(hidden)
     for i, perm in enumerate(perms):
         stem = f"blocks.{i}"
