@@ -1,4 +1,4 @@
-"""Draw every scan order, padding layout and skip topology there is, plug-ins included, as small SVG pictures.
+"""Draw every scan order, padding layout, local mixing and skip topology there is, plug-ins included, as small SVGs.
 
     python tools/draw_parts.py                  # writes docs/parts/<shelf>/<name>.svg
     python tools/draw_parts.py --out DIR scan   # one shelf, elsewhere
@@ -10,6 +10,7 @@ same parts give the same bytes; tests/docs/test_part_pictures.py compares.
 from __future__ import annotations
 
 import argparse
+import inspect
 from collections.abc import Callable, Iterator
 from functools import partial
 from html import escape
@@ -23,11 +24,14 @@ from torch import nn
 
 from zoo import registry
 from zoo.grid import Grid
+from zoo.parts.protocols import Condition
 
 OUT = Path(__file__).parent.parent / "docs/parts"
 CELL, GAP, HEAD = 12, 14, 20
 CHUNKS = 16  # colours along one sequence
 DEPTH = 9  # blocks of a skip's picture
+WIDTH = 8  # channels of a token
+GIVEN = {"enhancer": (), "feedforward": (DEPTH,)}  # what such a part receives besides the width
 SQUARE_SIDE = {"peano": 9}  # its own kind of square; 8 for the others
 STYLE = (  # greys in the middle, for light and dark ground alike
     "text{font:10px system-ui,sans-serif;fill:#888;text-anchor:middle}.cell{fill:none;stroke:#8886}"
@@ -156,14 +160,60 @@ def key(token: torch.Tensor) -> bytes:
     return token.detach().numpy().tobytes()
 
 
+# -- local mixing -----------------------------------------------------------------------------------------------------
+
+
+def mixing_picture(part: registry.Part) -> str:
+    """Which cells one patch reaches (the one with the dot), and by how much, when every weight is 0.1.
+
+    Once for each form of the part; in the middle of a grid, and in the corner of another.
+    """
+    places = ((Grid(9, 9), (4, 4)), (Grid(4, 6), (0, 0)))
+    forms: dict[str, list[list[str]]] = {}
+    for fields in choices(part):
+        drawn = [reached(made(part, WIDTH, *GIVEN[part.kind], **fields), grid, at) for grid, at in places]
+        if drawn not in forms.values():  # a form that mixes alike is not drawn again
+            forms[" ".join(f"{k}: {said(v)}" for k, v in fields.items())] = drawn
+    shapes, left = [], float(GAP)
+    for label, drawn in forms.items():
+        shapes += [word(left + 4.5 * CELL, HEAD - 8, label)] if len(forms) > 1 else []
+        for (grid, _), cells in zip(places, drawn):
+            shapes += moved(left, HEAD, cells)
+            left += grid.width * CELL + GAP
+    return picture(f"{part.kind} {part.name}: {part.doc}", left, HEAD + 9 * CELL + GAP, shapes)
+
+
+@torch.no_grad()
+def reached(mixing: nn.Module | None, grid: Grid, at: tuple[int, int]) -> list[str]:
+    """The grid, each cell as dark as what the patch `at` gives to it; nothing is darker than the patch itself."""
+    impulse = torch.zeros(1, grid.cells, WIDTH)
+    impulse[0, at[0] * grid.width + at[1]] = 1
+    shapes = lattice(grid)
+    if mixing is not None:
+        for name, parameter in mixing.named_parameters():
+            nn.init.constant_(parameter, 0.0 if name.endswith("bias") else 0.1)
+        given = (None, grid, Condition()) if mixing_in_blocks(mixing) else (grid,)
+        change = (mixing(impulse, *given) - mixing(0 * impulse, *given))[0, :, 0].abs()
+        for k in change.nonzero()[:, 0].tolist():
+            depth = 0.25 + 0.75 * min(float(change[k]), 1)
+            row, column = divmod(k, grid.width)
+            shapes += cell(row, column, f"hsl(220 75% 50% / {depth:.2f})")
+    x, y = at[1] * CELL + CELL / 2, at[0] * CELL + CELL / 2
+    return [*shapes, f'<circle cx="{x:g}" cy="{y:g}" r="2.5" fill="{hue(1)}"/>']
+
+
+def mixing_in_blocks(mixing: nn.Module) -> bool:
+    """Whether it is a sublayer, which receives order and condition too."""
+    return "cond" in inspect.signature(mixing.forward).parameters
+
+
 # -- skips ------------------------------------------------------------------------------------------------------------
 
 
 def skip_picture(part: registry.Part) -> str:
     """Blocks in a row and which earlier one each reads; red where a block reads its own input once more."""
     shapes, top, step, radius = [], 0.0, 34, 11
-    starts = [{"start": s} for s in (0, 1)] if "start" in part.fields else [{}]
-    for fields in starts:
+    for fields in choices(part):
         skip = made(part, 16, DEPTH, **fields)
         weights = sum(p.numel() for i in range(DEPTH) if (m := skip.block(i)) for p in m.parameters())
         middle, base = (DEPTH - 1) * step / 2 + 24, 110
@@ -185,7 +235,8 @@ def skip_picture(part: registry.Part) -> str:
 # -- all --------------------------------------------------------------------------------------------------------------
 
 DRAW: dict[str, Callable[[registry.Part], str]] = {
-    "scan": scan_picture, "padding": padding_picture, "skip": skip_picture,
+    "scan": scan_picture, "padding": padding_picture, "enhancer": mixing_picture, "feedforward": mixing_picture,
+    "skip": skip_picture,
 }  # fmt: skip
 
 
@@ -198,11 +249,18 @@ def made(part: registry.Part, *given: Any, **fields: Any) -> Any:
 
 
 def choices(part: registry.Part) -> list[dict[str, Any]]:
-    """Every value of its first field that is a choice of words, or nothing."""
+    """Every value of each of its fields that have two or three, the others at their defaults; at least one dict."""
+    found: list[dict[str, Any]] = []
     for field in part.fields.values():
-        if field.type.name == "literal" and isinstance(field.default, str):
-            return [{field.name: value} for value in field.type.args]
-    return [{}]
+        values = {"bool": (False, True), "literal": field.type.args}.get(field.type.name, ())
+        if 2 <= len(values) <= 3:
+            found += [{field.name: value} for value in values if not (found and value == field.default)]
+    return found or [{}]
+
+
+def said(value: Any) -> str:
+    """As a recipe says it."""
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def pictures(kinds: list[str]) -> dict[str, str]:

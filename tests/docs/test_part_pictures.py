@@ -31,7 +31,7 @@ def test_pictures_are_complete_and_up_to_date(tool):
 
 
 def test_pictures_are_well_formed_and_name_their_part(tool):
-    for name, text in tool.pictures(["padding", "skip"]).items():
+    for name, text in tool.pictures(["padding", "skip", "enhancer", "feedforward"]).items():
         root = ElementTree.fromstring(text)
         assert root.tag.endswith("svg") and root[0].text.startswith(name.removesuffix(".svg").replace("/", " "))
 
@@ -45,6 +45,15 @@ def test_an_order_is_drawn_through_every_cell(tool):
         centres = {(c * tool.CELL + tool.CELL // 2, r * tool.CELL + tool.CELL // 2)
                    for r in range(rows) for c in range(columns)}  # fmt: skip
         assert centres <= {tuple(map(int, point.split())) for point in points}
+
+
+def test_local_mixing_is_drawn_as_far_as_it_reaches(tool):
+    """In the middle all cells of the kernel, in the corner those that are there; each form of the part once."""
+    text = tool.mixing_picture(registry.find("enhancer", "depthwise_conv"))
+    drawn = [len([e for e in group if e.tag.endswith("rect")]) for group in ElementTree.fromstring(text)
+             if group.tag.endswith("g")]  # fmt: skip
+    assert drawn == [9, 4, 25, 9, 49, 16, 9, 4]  # kernels of 3, 5 and 7, and what is added to the features
+    assert text.count("/ 1.00)") == 2, "only a residual one keeps the patch itself"
 
 
 def test_a_scan_from_a_users_own_folder_is_drawn_as_well(tool, tmp_path, monkeypatch):

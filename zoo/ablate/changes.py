@@ -117,7 +117,7 @@ FULL = "full"
 
 
 def sweep(recipe: Recipe, shelf: str) -> list[Change]:
-    """One change for each part of a shelf that the recipe does not use there already.
+    """One change for each part of a shelf that the recipe does not use there already; in the backbone also its forms.
 
     Args:
         shelf: a kind of part ("padding"), or the dotted key of a slot ("backbone.final_norm").
@@ -130,11 +130,30 @@ def sweep(recipe: Recipe, shelf: str) -> list[Change]:
     if key is None:
         names = sorted({*places.values(), *(k.removeprefix("backbone.") for k in places)})
         raise RecipeError(f"no shelf {shelf!r} in this recipe", where="--sweep", allowed=names, given=shelf)
-    used = recipe.get(key)
-    used = used.get("use") if isinstance(used, dict) else None
-    short = key.removeprefix("backbone.")
-    names = [part.name for part in registry.parts(places[key]) if part.name != used]
-    return [Change(f"{short}={name}", {key: name}) for name in names]
+    here = recipe.get(key)
+    here = here if isinstance(here, dict) else {}
+    return [change for part in registry.parts(places[key]) for change in _forms(key, part, here)]
+
+
+def _forms(key: str, part: registry.Part, here: Mapping[str, Any]) -> Iterator[Change]:
+    """The part by itself, then, of a backbone, every other value of its fields of two or three; not what is `here`."""
+    short, used = key.removeprefix("backbone."), here.get("use") == part.name
+    if not used:
+        yield Change(f"{short}={part.name}", {key: part.name})
+    for field in part.fields.values() if key.startswith("backbone.") else ():
+        now = here.get(field.name) if used else field.default
+        for value in (v for v in _values(field) if v != now):
+            said = f"{field.name}={str(value).lower() if isinstance(value, bool) else value}"
+            if used:
+                yield Change(f"{short}.{said}", {f"{key}.{field.name}": value})
+            else:
+                yield Change(f"{short}={part.name} {said}", {key: {"use": part.name, field.name: value}})
+
+
+def _values(field: Field) -> tuple[Any, ...]:
+    """What a field may be, if that is one of two or three."""
+    values = {"bool": (False, True), "literal": field.type.args}.get(field.type.name, ())
+    return values if len(values) <= 3 and field.default in values else ()
 
 
 def _places(recipe: Recipe) -> dict[str, str]:

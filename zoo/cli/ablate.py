@@ -37,7 +37,8 @@ def parser() -> argparse.ArgumentParser:
     rows.add_argument("--set", action="append", default=[], nargs="+", metavar="key=value",
                       help="a row with these settings, or with a name of the recipe's `ablate:`")
     rows.add_argument("--table", metavar="N", help="the rows of the paper's table, beside its figures (4 or 6)")
-    rows.add_argument("--sweep", action="append", default=[], metavar="SHELF", help="a row for each part of a shelf")
+    rows.add_argument("--sweep", action="append", default=[], metavar="SHELF",
+                      help="a row for each part of a shelf, and each form of it")
     rows.add_argument("--grid", action="store_true", help="every combination of these rows")
     rows.add_argument("--match-params", action="store_true", help="widen or narrow rows to equal parameters")
     run = p.add_argument_group("training and measuring")

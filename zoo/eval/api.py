@@ -22,7 +22,7 @@ from zoo.sampling.labels import class_counts, trained_labels
 from zoo.sampling.size import Size
 from zoo.train.precision import configure
 from zoo.weights.header import read_header
-from zoo.weights.hub import PREFIX
+from zoo.weights.hub import on_hub
 from zoo.weights.load import from_pretrained, locate
 
 DEFAULT_COUNT = 1000
@@ -120,7 +120,7 @@ def open_images(asked: Request) -> Images:
 def is_model(source: str | Path) -> bool:
     """Whether a source holds weights; a folder without any, a zip and an npz are pictures."""
     path = Path(source)
-    if str(source).startswith(PREFIX) or not path.is_dir():
+    if on_hub(source) or not path.is_dir():
         return path.suffix not in (".npz", ".zip")
     return any((path / name).exists() for name in ("checkpoints", "MANIFEST.json", "model.safetensors", "recipe.yaml"))
 

@@ -9,12 +9,12 @@ import torch
 from torch import Tensor
 
 from zoo.errors import CheckpointError
-from zoo.interop.names import AXIS, CHANNELS, FIRST, Layout, Rename
-from zoo.interop.shapes import block_count, grid_of, mamba, split_positions
+from zoo.interop.names import AXIS, CHANNELS, FIRST, Layout, Rename, only
+from zoo.interop.shapes import block_count, join_positions, mamba, split_positions
 
 SIGNATURE = ("additional_embed", "transformer_blocks.0.attn1.in_proj.weight")
 BLOCK, OURS = "transformer_blocks.{i}.", "blocks.{i}."
-PADS = Layout(lambda x: x[0].T, lambda x: x.T[None])
+PADS = Layout(lambda x: only(x).T, lambda x: x.T[None])
 BIASES = Layout(lambda x: x.reshape(-1, x.shape[-1]), lambda x: x[0] if len(x) == 1 else x)
 NAMES = [
     Rename("pos_embed.proj.{p}", "patch.proj.{p}"),
@@ -66,9 +66,7 @@ SKIP_TUNE = 0.99982  # (0.82 - 1) * t/1000 with t = 1, as the code has it, for t
 
 def regroup(state: dict[str, Tensor], hints: Mapping[str, Any]) -> dict[str, Tensor]:
     """Positions split into prefix and grid; the two linear maps of a wide skip stacked into one."""
-    table = state.pop("additional_embed")
-    grid = grid_of(table.shape[1] - 2, state["pos_embed.proj.weight"].shape[-1], hints)
-    state["additional_embed.prefix"], state["additional_embed.table"] = split_positions(table, 2, *grid)
+    split_positions(state, "additional_embed", 2, state["pos_embed.proj.weight"].shape[-1], hints)
     for name in [n for n in state if n.endswith("skip_linear.0.weight")]:
         stem = name.removesuffix("0.weight")
         state[stem + "weight"] = torch.cat([state.pop(f"{stem}{i}.weight") for i in (0, 1)], 1)
@@ -78,8 +76,7 @@ def regroup(state: dict[str, Tensor], hints: Mapping[str, Any]) -> dict[str, Ten
 
 def ungroup(state: dict[str, Tensor]) -> dict[str, Tensor]:
     """The inverse of `regroup`."""
-    prefix, table = (state.pop(f"additional_embed.{end}") for end in ("prefix", "table"))
-    state["additional_embed"] = torch.cat([prefix, table.flatten(0, 1)])[None]
+    join_positions(state, "additional_embed")
     for name in [n for n, b in state.items() if n.endswith("skip_linear.bias") and b.ndim == 2]:
         stem = name.removesuffix("bias")
         halves = zip(state.pop(stem + "weight").chunk(2, 1), state.pop(stem + "bias"))
@@ -158,5 +155,5 @@ def _skip(state: Mapping[str, Tensor], hints: Mapping[str, Any]) -> Any:
     if not biases:
         return "none"
     tuned = any("skip_tune" in name and value for name, value in hints.items())
-    return {"use": "long_concat", "start": hints.get("encoder_start_blk_id", 1),
-            "biases": biases[0].numel() // biases[0].shape[-1], "tune": SKIP_TUNE if tuned else 1.0}  # fmt: skip
+    return {"use": "two_linear" if biases[0].ndim == 2 else "long_concat",
+            "start": hints.get("encoder_start_blk_id", 1), "tune": SKIP_TUNE if tuned else 1.0}  # fmt: skip

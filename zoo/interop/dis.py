@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import torch
 from torch import Tensor
 
-from zoo.interop.names import CHANNELS, Rename
+from zoo.interop.names import MAMBA_BLOCK, UVIT_FRAME, Rename
 from zoo.interop.shapes import (
     block_count,
     directions,
-    grid_of,
+    gaussian,
+    join_positions,
+    labels,
     mamba,
     one_column,
     one_way,
@@ -21,29 +22,22 @@ from zoo.interop.shapes import (
 )
 
 SIGNATURE = ("patch_embed.proj.weight", "in_blocks.0.mixer.A_b_log")
-MIXER = "blocks.{i}.mixer.{way}"
+LABELS = "label_emb.embedding_table.weight"
 NAMES = [
-    Rename("patch_embed.proj.{p}", "patch.proj.{p}"),
-    Rename("pos_embed.prefix", "position.prefix"),
-    Rename("pos_embed.table", "position.table"),
-    Rename("time_embed.0.{p}", "conditioning.embed.time.up.{p}"),
-    Rename("time_embed.2.{p}", "conditioning.embed.time.down.{p}"),
-    Rename("label_emb.embedding_table.weight", "conditioning.embed.label.weight"),
-    Rename("blocks.{i}.norm.{p}", "blocks.{i}.norm_mixer.{p}"),
-    Rename(MIXER + "conv1d.weight", MIXER + "conv_weight", CHANNELS),
-    Rename(MIXER + "conv1d.bias", MIXER + "conv_bias"),
-    Rename("blocks.{i}.mixer.{rest}", "blocks.{i}.mixer.{rest}"),
+    *UVIT_FRAME,
+    *MAMBA_BLOCK,
+    Rename(LABELS, "conditioning.embed.label.weight"),
     Rename("blocks.{i}.skip_linear.{p}", "blocks.{i}.skip.{p}"),
-    Rename("norm_f.{p}", "final_norm.{p}"),
     Rename("final_layer.adaLN_modulation.1.{p}", "head.modulation.{p}"),
     Rename("final_layer.linear.{p}", "head.proj.{p}"),
 ]
 WITHOUT_EFFECT = (
-    "patch_size", "embed_dim", "channels", "depth", "num_classes", "learn_sigma", "class_dropout_prob",
-    "drop_path_rate", "rms_norm", "skip", "fused_add_norm", "residual_in_fp32", "bimamba_type", "use_checkpoint",
+    "patch_size", "embed_dim", "channels", "depth", "num_classes", "learn_sigma", "drop_path_rate", "rms_norm",
+    "skip", "fused_add_norm", "residual_in_fp32", "bimamba_type", "use_checkpoint",
 )  # fmt: skip
 HINTS = {
     **dict.fromkeys(WITHOUT_EFFECT, "told by the shapes, or without effect on the output"),
+    "class_dropout_prob": "0 if no row of the labels' table means none of them",
     "img_size": "side of the latents, or (height, width)",
     "patches_hw": "rows and columns of patches",
 }
@@ -52,49 +46,44 @@ HINTS = {
 def regroup(state: dict[str, Tensor], hints: Mapping[str, Any]) -> dict[str, Tensor]:
     """Blocks numbered from first to last, directions of the mixer apart; positions split into prefix and grid."""
     state = directions(one_column(state))
-    table, patch = state.pop("pos_embed"), state["patch_embed.proj.weight"].shape[-1]
-    prefix = 2 if "label_emb.embedding_table.weight" in state else 1
-    grid = grid_of(table.shape[1] - prefix, patch, hints)
-    state["pos_embed.prefix"], state["pos_embed.table"] = split_positions(table, prefix, *grid)
+    split_positions(state, "pos_embed", 2 if LABELS in state else 1, state["patch_embed.proj.weight"].shape[-1], hints)
     return state
 
 
 def ungroup(state: dict[str, Tensor]) -> dict[str, Tensor]:
     """The inverse of `regroup`."""
-    prefix, table = (state.pop(f"pos_embed.{end}") for end in ("prefix", "table"))
-    return three_columns(one_way({**state, "pos_embed": torch.cat([prefix, table.flatten(0, 1)])[None]}))
+    join_positions(state, "pos_embed")
+    return three_columns(one_way(state))
 
 
 def settings(tree: Mapping[str, Any]) -> dict[str, Any]:
-    """The hints that tell what shapes do not: none."""
-    return {}
+    """The hints that tell what shapes do not."""
+    label = tree["backbone"]["conditioning"]["embed"].get("label") or {}
+    return {} if label.get("null", True) else {"class_dropout_prob": 0.0}
 
 
 def recipe(state: Mapping[str, Tensor], hints: Mapping[str, Any]) -> dict[str, Any]:
     """The recipe that these tensors belong to."""
     width, channels, patch, _ = state["patch_embed.proj.weight"].shape
     rows, columns, _ = state["pos_embed.table"].shape
-    labels = state.get("label_emb.embedding_table.weight")
+    table = state.get(LABELS)
     norm = "layer" if "norm_f.bias" in state else "rms"
     embed: dict[str, Any] = {"time": {"use": "time_mlp", "frequencies": 0, "hidden": 4}}
-    if labels is not None:
-        embed["label"] = {"use": "table", "classes": len(labels) - 1}
+    if table is not None:
+        embed["label"] = labels(table, hints.get("class_dropout_prob", 0.1) > 0)
     backbone = {
         "width": width,
         "depth": block_count(state, r"blocks\.(\d+)\."),
         "patch": {"use": "conv", "size": patch},
-        "conditioning": {"tokens": ["time"] if labels is None else ["label", "time"], "embed": embed},
+        "conditioning": {"tokens": ["time"] if table is None else ["label", "time"], "embed": embed},
         "position": "learned",
         "mixer": mamba(state, "blocks.0.mixer."),
         "norm": norm,
         "skip": "hidden_stream" if any("skip_linear" in name for name in state) else "none",
         "final_norm": norm,
         "head": {"use": "linear", "norm": {"use": "layer", "affine": False, "eps": 1e-6},
-                 "source": [] if labels is None else ["time", "label"]},
+                 "source": [] if table is None else ["time", "label"]},
         "init": {"use": "default", "zero_bias": True},
     }  # fmt: skip
-    learned = len(state["final_layer.linear.weight"]) == 2 * channels * patch * patch
-    process = {"use": "discrete", "betas": "linear", "first": 0,
-               "variance": "learned_range" if learned else "fixed_small"}  # fmt: skip
-    return {"shape": [channels, rows * patch, columns * patch], "backbone": backbone, "process": process,
-            "loss": "hybrid_vlb" if learned else "simple"}  # fmt: skip
+    return {"shape": [channels, rows * patch, columns * patch], "backbone": backbone,
+            **gaussian(len(state["final_layer.linear.weight"]), channels, patch)}  # fmt: skip

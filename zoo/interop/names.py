@@ -1,4 +1,4 @@
-"""Tables of names that read in both directions."""
+"""Tables of names that read in both directions, and the tables that families share."""
 
 from __future__ import annotations
 
@@ -20,7 +20,13 @@ class Layout(NamedTuple):
     theirs: Callable[[Tensor], Tensor]
 
 
-FIRST = Layout(lambda x: x[0], lambda x: x[None])
+def only(x: Tensor) -> Tensor:
+    """What is inside a first axis of one. Raises: ValueError for a longer one."""
+    (inside,) = x
+    return inside
+
+
+FIRST = Layout(only, lambda x: x[None])
 """The published tensor has a first axis of one that ours has not."""
 AXIS = Layout(lambda x: x[None], lambda x: x[0])
 """Ours has a first axis of one that the published tensor has not."""
@@ -38,6 +44,42 @@ class Rename:
     theirs: str
     ours: str
     layout: Layout | None = None
+
+
+MIXER = "blocks.{i}.mixer.{way}"
+UVIT_FRAME = [
+    Rename("patch_embed.proj.{p}", "patch.proj.{p}"),
+    Rename("pos_embed.prefix", "position.prefix"),
+    Rename("pos_embed.table", "position.table"),
+    Rename("time_embed.0.{p}", "conditioning.embed.time.up.{p}"),
+    Rename("time_embed.2.{p}", "conditioning.embed.time.down.{p}"),
+]
+"""What DiS took over from U-ViT."""
+DIT_FRAME = [
+    Rename("x_embedder.proj.{p}", "patch.proj.{p}"),
+    Rename("pos_embed", "position.table"),
+    Rename("t_embedder.mlp.0.{p}", "conditioning.embed.time.up.{p}"),
+    Rename("t_embedder.mlp.2.{p}", "conditioning.embed.time.down.{p}"),
+    Rename("y_embedder.embedding_table.weight", "conditioning.embed.label.weight"),
+    Rename("blocks.{i}.adaLN_modulation.1.{p}", "blocks.{i}.modulation.proj.{p}"),
+    Rename("final_layer.linear.{p}", "head.proj.{p}"),
+]
+"""What ZigMa took over from DiT."""
+TRANSFORMER_BLOCK = [
+    Rename("blocks.{i}.attn.qkv.{p}", "blocks.{i}.mixer.qkv.{p}"),
+    Rename("blocks.{i}.attn.proj.{p}", "blocks.{i}.mixer.out.{p}"),
+    Rename("blocks.{i}.mlp.fc1.{p}", "blocks.{i}.feedforward.up.{p}"),
+    Rename("blocks.{i}.mlp.fc2.{p}", "blocks.{i}.feedforward.down.{p}"),
+]
+"""Of U-ViT and DiT."""
+MAMBA_BLOCK = [
+    Rename("blocks.{i}.norm.{p}", "blocks.{i}.norm_mixer.{p}"),
+    Rename(MIXER + "conv1d.weight", MIXER + "conv_weight", CHANNELS),
+    Rename(MIXER + "conv1d.bias", MIXER + "conv_bias"),
+    Rename("blocks.{i}.mixer.{rest}", "blocks.{i}.mixer.{rest}"),
+    Rename("norm_f.{p}", "final_norm.{p}"),
+]
+"""Of DiS and ZigMa, and the norm behind the last."""
 
 
 def rename(state: Mapping[str, Tensor], names: list[Rename], back: bool = False) -> tuple[dict[str, Tensor], list[str]]:

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from zoo.errors import CheckpointError, nearest
 from zoo.interop.names import Rename, rename
+from zoo.interop.read import unwrapped
 from zoo.recipe import Recipe
 
 FAMILIES = {
@@ -49,7 +50,8 @@ def load_official(family: str, state_dict: Mapping[str, Tensor], recipe: Recipe 
 
     Args:
         family: "dim", "u-vit", "dit", "dis" or "zigma".
-        state_dict: tensors under their published names.
+        state_dict: tensors under their published names, of any type (they become float32); what training programs
+            put around them is taken off: `module.`, `_orig_mod.`, a dict with "ema" or "model".
         recipe: what these weights were trained by, such as "uvit_h_imagenet256": it brings process and
             sampler, of which weights say nothing. None: the shapes decide.
         hints: what shapes cannot tell, under the published names: `num_heads`, `sample_size`,
@@ -64,15 +66,21 @@ def load_official(family: str, state_dict: Mapping[str, Tensor], recipe: Recipe 
     _warn_unknown(family, module.HINTS, hints)
     if given is not None:
         hints = {**known_from(given, module), **hints}
-    state = _regrouped(family, module, state_dict, hints)
-    found = described(family, module, state, hints)
+    try:
+        state = _regrouped(family, module, state_dict, hints)
+        found = described(family, module, state, hints)
+    except KeyError as error:
+        raise CheckpointError(f"this is no whole {family} state dict: it has no {error}") from None
+    except (ValueError, IndexError, RuntimeError, ZeroDivisionError) as error:
+        raise CheckpointError(f"the shapes are not those of a {family} model: {error}",
+                              fix="give the published settings as hints") from None
     if given is not None:
         check_same(family, given, found)
     backbone = build_backbone(given or found)
-    tensors, left_over = rename(state, module.NAMES)
     try:
+        tensors, left_over = rename(state, module.NAMES)
         missing, unexpected = backbone.load_state_dict(tensors, strict=False)
-    except RuntimeError as error:  # shapes
+    except (RuntimeError, ValueError) as error:  # shapes
         raise CheckpointError(f"these weights do not fit the {family} model that their shapes suggest: {error}",
                               fix="give the published settings as hints") from None
     missing = [name for name in missing if name not in not_published(module)]
@@ -127,10 +135,10 @@ def check_same(family: str, recipe: Recipe, published: Recipe) -> None:
 
 
 def _regrouped(family: str, module: Any, state_dict: Mapping[str, Tensor], hints: Mapping[str, Any]) -> Any:
-    lacking = [name for name in module.SIGNATURE if name not in state_dict]
-    if lacking:
+    state = unwrapped(state_dict)
+    if lacking := [name for name in module.SIGNATURE if name not in state]:
         raise CheckpointError(f"this is no published {family} state dict: it has no {lacking}")
-    return module.regroup(dict(state_dict), hints)
+    return module.regroup(state, hints)
 
 
 def _warn_unknown(family: str, known: Mapping[str, str], hints: Mapping[str, Any]) -> None:

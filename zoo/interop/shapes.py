@@ -7,12 +7,24 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+import torch
 from torch import Tensor
 
+from zoo.errors import CheckpointError
+from zoo.interop.names import only
 
-def split_positions(table: Tensor, prefix: int, height: int, width: int) -> tuple[Tensor, Tensor]:
-    """A published table (1,prefix+height*width,D) -> (prefix,D) and (height,width,D)."""
-    return table[0, :prefix], table[0, prefix:].unflatten(0, (height, width))
+
+def split_positions(state: dict[str, Tensor], name: str, prefix: int, patch: int, hints: Mapping[str, Any]) -> None:
+    """A published table (1,prefix+cells,D) -> `name.prefix` (prefix,D) and `name.table` (height,width,D)."""
+    table = only(state.pop(name))
+    grid = grid_of(len(table) - prefix, patch, hints)
+    state[f"{name}.prefix"], state[f"{name}.table"] = table[:prefix], table[prefix:].unflatten(0, grid)
+
+
+def join_positions(state: dict[str, Tensor], name: str) -> None:
+    """The inverse of `split_positions`."""
+    prefix, table = (state.pop(f"{name}.{end}") for end in ("prefix", "table"))
+    state[name] = torch.cat([prefix, table.flatten(0, 1)])[None]
 
 
 def grid_of(cells: int, patch: int, hints: Mapping[str, Any]) -> tuple[int, int]:
@@ -25,6 +37,26 @@ def grid_of(cells: int, patch: int, hints: Mapping[str, Any]) -> tuple[int, int]
             return rows // unit, columns // unit
     columns = max(c for c in range(1, cells + 1) if cells % c == 0 and c * c <= cells)
     return cells // columns, columns
+
+
+def heads(width: int, hints: Mapping[str, Any], published: Mapping[int, int]) -> int:
+    """Attention heads: as hinted, else those of the published model of this width."""
+    if "num_heads" not in hints and width not in published:
+        raise CheckpointError(f"shapes do not tell how many heads a model of width {width} has", fix="give num_heads=")
+    return hints.get("num_heads") or published[width]
+
+
+def labels(table: Tensor, null: bool) -> dict[str, Any]:
+    """The recipe of a table of labels, whose last row means none of them if `null`."""
+    return {"use": "table", "classes": len(table) - null, "null": null}
+
+
+def gaussian(values: int, channels: int, patch: int) -> dict[str, Any]:
+    """Process and loss of DiT, also of DiS: 1000 linear betas, the variance learned if the head has room for it."""
+    learned = values == 2 * channels * patch * patch
+    variance = "learned_range" if learned else "fixed_small"
+    return {"process": {"use": "discrete", "betas": "linear", "first": 0, "variance": variance},
+            "loss": "hybrid_vlb" if learned else "simple"}  # fmt: skip
 
 
 def block_count(state: Mapping[str, Any], pattern: str) -> int:

@@ -5,28 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import torch
 from torch import Tensor
 
-from zoo.errors import CheckpointError
-from zoo.interop.names import AXIS, Rename
-from zoo.interop.shapes import block_count, grid_of, one_column, split_positions, three_columns
+from zoo.interop.names import AXIS, TRANSFORMER_BLOCK, UVIT_FRAME, Rename
+from zoo.interop.shapes import block_count, heads, join_positions, labels, one_column, split_positions, three_columns
 
 SIGNATURE = ("patch_embed.proj.weight", "decoder_pred.weight")
 NAMES = [
-    Rename("patch_embed.proj.{p}", "patch.proj.{p}"),
-    Rename("pos_embed.prefix", "position.prefix"),
-    Rename("pos_embed.table", "position.table"),
-    Rename("time_embed.0.{p}", "conditioning.embed.time.up.{p}"),
-    Rename("time_embed.2.{p}", "conditioning.embed.time.down.{p}"),
+    *UVIT_FRAME,
+    *TRANSFORMER_BLOCK,
     Rename("label_emb.weight", "conditioning.embed.label.weight"),
     Rename("context_embed.{p}", "conditioning.embed.text.proj.{p}"),
     Rename("blocks.{i}.norm1.{p}", "blocks.{i}.norm_mixer.{p}"),
     Rename("blocks.{i}.norm2.{p}", "blocks.{i}.norm_feedforward.{p}"),
-    Rename("blocks.{i}.attn.qkv.{p}", "blocks.{i}.mixer.qkv.{p}"),
-    Rename("blocks.{i}.attn.proj.{p}", "blocks.{i}.mixer.out.{p}"),
-    Rename("blocks.{i}.mlp.fc1.{p}", "blocks.{i}.feedforward.up.{p}"),
-    Rename("blocks.{i}.mlp.fc2.{p}", "blocks.{i}.feedforward.down.{p}"),
     Rename("blocks.{i}.skip_linear.weight", "blocks.{i}.skip.weight"),
     Rename("blocks.{i}.skip_linear.bias", "blocks.{i}.skip.bias", AXIS),
     Rename("norm.{p}", "head.norm.{p}"),
@@ -41,6 +32,7 @@ WITHOUT_EFFECT = (
 HINTS = {
     **dict.fromkeys(WITHOUT_EFFECT, "told by the shapes, or without effect"),
     "num_heads": "attention heads",
+    "null_class": "false if no row of the labels' table means none of them, as in the ImageNet-64 models",
     "img_size": "side of the image, or (height, width)",
     "patches_hw": "rows and columns of patches",
     "input_hw": "height and width of the image",
@@ -53,27 +45,26 @@ def regroup(state: dict[str, Tensor], hints: Mapping[str, Any]) -> dict[str, Ten
     """Blocks numbered from first to last; positions split into prefix and grid."""
     state = one_column(state)
     prefix = 2 if "label_emb.weight" in state else 1
-    table = state.pop("pos_embed")
     patch = state["patch_embed.proj.weight"].shape[-1]
     if "context_embed.weight" in state:
-        prefix = 1 + _text_tokens(table.shape[1], patch, hints)
-    grid = grid_of(table.shape[1] - prefix, patch, hints)
-    state["pos_embed.prefix"], state["pos_embed.table"] = split_positions(table, prefix, *grid)
+        prefix = 1 + _text_tokens(state["pos_embed"].shape[1], patch, hints)
+    split_positions(state, "pos_embed", prefix, patch, hints)
     return state
 
 
 def ungroup(state: dict[str, Tensor]) -> dict[str, Tensor]:
     """The inverse of `regroup`."""
-    prefix, table = (state.pop(f"pos_embed.{end}") for end in ("prefix", "table"))
-    return three_columns({**state, "pos_embed": torch.cat([prefix, table.flatten(0, 1)])[None]})
+    join_positions(state, "pos_embed")
+    return three_columns(state)
 
 
 def settings(tree: Mapping[str, Any]) -> dict[str, Any]:
     """The hints that tell what shapes do not."""
     backbone = tree["backbone"]
-    text = backbone["conditioning"]["embed"].get("text") or {}
+    text, label = (backbone["conditioning"]["embed"].get(name) or {} for name in ("text", "label"))
     count = {"num_clip_token": text["count"]} if "count" in text else {}
-    return {"num_heads": backbone["mixer"].get("heads"), **count}
+    unguided = {} if label.get("null", True) else {"null_class": False}
+    return {"num_heads": backbone["mixer"].get("heads"), **count, **unguided}
 
 
 def recipe(state: Mapping[str, Tensor], hints: Mapping[str, Any]) -> dict[str, Any]:
@@ -85,9 +76,9 @@ def recipe(state: Mapping[str, Tensor], hints: Mapping[str, Any]) -> dict[str, A
         "width": width,
         "depth": block_count(state, r"blocks\.(\d+)\."),
         "patch": {"use": "conv", "size": patch, "refine": 0 if refine is None else refine.shape[-1]},
-        "conditioning": _conditioning(state),
+        "conditioning": _conditioning(state, hints),
         "position": {"use": "learned", "std": 0.02},
-        "mixer": {"use": "attention", "heads": _heads(width, hints), "bias": "blocks.0.attn.qkv.bias" in state},
+        "mixer": {"use": "attention", "heads": heads(width, hints, HEADS), "bias": "blocks.0.attn.qkv.bias" in state},
         "feedforward": {"use": "mlp", "ratio": len(state["blocks.0.mlp.fc1.weight"]) // width, "activation": "gelu"},
         "norm": "layer",
         "skip": "long_concat" if any("skip_linear" in name for name in state) else "none",
@@ -97,25 +88,19 @@ def recipe(state: Mapping[str, Tensor], hints: Mapping[str, Any]) -> dict[str, A
     return {"shape": [channels, rows * patch, columns * patch], "backbone": backbone}
 
 
-def _conditioning(state: Mapping[str, Tensor]) -> dict[str, Any]:
+def _conditioning(state: Mapping[str, Tensor], hints: Mapping[str, Any]) -> dict[str, Any]:
     embed: dict[str, Any] = {"time": {"use": "sinusoid"}}
     if "time_embed.0.weight" in state:
         hidden, width = state["time_embed.0.weight"].shape
         embed["time"] = {"use": "time_mlp", "frequencies": 0, "hidden": hidden // width}
     if "label_emb.weight" in state:
-        embed["label"] = {"use": "table", "classes": len(state["label_emb.weight"]) - 1, "std": 1.0}
+        embed["label"] = {**labels(state["label_emb.weight"], hints.get("null_class", True)), "std": 1.0}
         return {"tokens": ["label", "time"], "embed": embed}
     if "context_embed.weight" in state:
         count = len(state["pos_embed.prefix"]) - 1
         embed["text"] = {"use": "text", "features": state["context_embed.weight"].shape[1], "count": count}
         return {"tokens": ["time", "text"], "embed": embed}
     return {"tokens": ["time"], "embed": embed}
-
-
-def _heads(width: int, hints: Mapping[str, Any]) -> int:
-    if "num_heads" not in hints and width not in HEADS:
-        raise CheckpointError(f"shapes do not tell how many heads a model of width {width} has", fix="give num_heads=")
-    return hints.get("num_heads", HEADS.get(width))
 
 
 def _text_tokens(rows: int, patch: int, hints: Mapping[str, Any]) -> int:

@@ -9,27 +9,15 @@ from typing import Any
 from torch import Tensor
 
 from zoo.errors import CheckpointError
-from zoo.interop.names import CHANNELS, Layout, Rename
-from zoo.interop.shapes import block_count, directions, grid_of, mamba, one_way
+from zoo.interop import zigma_text
+from zoo.interop.names import DIT_FRAME, MAMBA_BLOCK, Layout, Rename, only
+from zoo.interop.shapes import block_count, directions, grid_of, labels, mamba, one_way
 
 SIGNATURE = ("x_embedder.proj.weight", "blocks.0.mixer.in_proj.weight", "norm_f.weight")
-MIXER = "blocks.{i}.mixer.{way}"
-FRAMES = Layout(lambda x: x[0, :, None, None], lambda x: x[None, :, 0, 0])
-NAMES = [
-    Rename("x_embedder.proj.{p}", "patch.proj.{p}"),
-    Rename("pos_embed", "position.table"),
-    Rename("temporal_pos_embedding", "position.frames", FRAMES),
-    Rename("t_embedder.mlp.0.{p}", "conditioning.embed.time.up.{p}"),
-    Rename("t_embedder.mlp.2.{p}", "conditioning.embed.time.down.{p}"),
-    Rename("y_embedder.embedding_table.weight", "conditioning.embed.label.weight"),
-    Rename("blocks.{i}.norm.{p}", "blocks.{i}.norm_mixer.{p}"),
-    Rename("blocks.{i}.adaLN_modulation.1.{p}", "blocks.{i}.modulation.proj.{p}"),
-    Rename(MIXER + "conv1d.weight", MIXER + "conv_weight", CHANNELS),
-    Rename(MIXER + "conv1d.bias", MIXER + "conv_bias"),
-    Rename("blocks.{i}.mixer.{rest}", "blocks.{i}.mixer.{rest}"),
-    Rename("norm_f.{p}", "final_norm.{p}"),
-    Rename("final_layer.linear.{p}", "head.proj.{p}"),
-]
+FRAMES = Layout(lambda x: only(x)[:, None, None], lambda x: x[None, :, 0, 0])
+WITHOUT_TEXT = [*DIT_FRAME, *MAMBA_BLOCK, Rename("temporal_pos_embedding", "position.frames", FRAMES)]
+NAMES = [*WITHOUT_TEXT, *zigma_text.NAMES]
+NOT_PUBLISHED = ("conditioning.embed.text.empty",)
 WITHOUT_EFFECT = ("in_channels", "embed_dim", "patch_size", "depth", "num_classes", "tpe")
 HINTS = {
     **dict.fromkeys(WITHOUT_EFFECT, "told by the shapes"),
@@ -38,16 +26,18 @@ HINTS = {
     "scan_type": "zigzagN1 to zigzagN8 (default), hilbertN1 to hilbertN8, v2, or zzvideo_ and a pattern of s and t",
     "use_pe": "2 learned positions (default), 1 frozen sines and cosines",
     "video_frames": "frames of a video model",
+    "text_tokens": "tokens of a text, 77 by default",
     "temporal_inverse": "swapped: blocks over time write backwards, as the released code does; right (default)",
 }
 
 
 def regroup(state: dict[str, Tensor], hints: Mapping[str, Any]) -> dict[str, Tensor]:
-    """Directions of the mixer apart; positions as a grid; blocks over time marked if they write backwards."""
+    """Directions of the mixer apart; positions as a grid; blocks over time marked if they write backwards; text."""
+    state = zigma_text.by_role(state, WITHOUT_TEXT)
     if "blocks.0.mixer.A_b_log" in state:
         state = directions(state)
     if "pos_embed" in state:
-        table, frames = state["pos_embed"][0], _frames(state, hints)
+        table, frames = only(state["pos_embed"]), _frames(state, hints)
         grid = grid_of(len(table) // (frames or 1), state["x_embedder.proj.weight"].shape[-1], hints)
         state["pos_embed"] = table.unflatten(0, (frames, *grid) if frames else grid)
 
@@ -58,7 +48,8 @@ def regroup(state: dict[str, Tensor], hints: Mapping[str, Any]) -> dict[str, Ten
 
 
 def ungroup(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    """The inverse of `regroup`."""
+    """The inverse of `regroup`, but for text."""
+    zigma_text.refuse(state)
     state = one_way({name.replace(".mixer.inner.", ".mixer."): tensor for name, tensor in state.items()})
     if "pos_embed" in state:
         state["pos_embed"] = state["pos_embed"].flatten(0, -2)[None]
@@ -81,13 +72,15 @@ def settings(tree: Mapping[str, Any]) -> dict[str, Any]:
 def recipe(state: Mapping[str, Tensor], hints: Mapping[str, Any]) -> dict[str, Any]:
     """The recipe that these tensors belong to."""
     width, channels, patch, _ = state["x_embedder.proj.weight"].shape
-    frames, labels = _frames(state, hints), state.get("y_embedder.embedding_table.weight")
+    frames, table = _frames(state, hints), state.get("y_embedder.embedding_table.weight")
     rows, columns = _grid(state, patch, hints)
     mixer = mamba(state, "blocks.0.mixer." + ("inner." if _swapped(0, hints) else ""))
     scan_type = "v2" if mixer["use"] == "bimamba" else hints.get("scan_type", "zzvideo_sst" if frames else "zigzagN8")
     embed: dict[str, Any] = {"time": {"use": "time_mlp", "frequencies": state["t_embedder.mlp.0.weight"].shape[1]}}
-    if labels is not None:
-        embed["label"] = {"use": "table", "classes": len(labels), "null": False}
+    if table is not None:
+        embed["label"] = labels(table, null=False)
+    cross, block = zigma_text.sublayer(state, embed, hints)
+    norm = "layer" if "norm_f.bias" in state else "rms"
     backbone = {
         "width": width,
         "depth": block_count(state, r"blocks\.(\d+)\."),
@@ -96,10 +89,11 @@ def recipe(state: Mapping[str, Tensor], hints: Mapping[str, Any]) -> dict[str, A
         "position": _position(state, frames, hints),
         "scan": _scan(scan_type),
         "mixer": _mixers(mixer, hints),
-        "norm": "rms",
+        "cross": cross,
+        "norm": norm,
         "modulation": {"use": "adaln_zero", "source": list(embed)},
-        "block": "carry_norm",
-        "final_norm": "rms",
+        "block": block,
+        "final_norm": norm,
         "head": {"use": "linear", "norm": {"use": "layer", "affine": False, "eps": 1e-6}},
         "init": {"use": "default", "zero_bias": True},
     }
@@ -132,6 +126,8 @@ def _grid(state: Mapping[str, Tensor], patch: int, hints: Mapping[str, Any]) -> 
 
 def _position(state: Mapping[str, Tensor], frames: int, hints: Mapping[str, Any]) -> Any:
     if "pos_embed" not in state:
+        if hints.get("use_pe") in (1, 2):
+            raise CheckpointError(f"use_pe={hints['use_pe']}, but there is no 'pos_embed' in this state dict")
         return "none"
     if hints.get("use_pe", 2) == 1:
         return "sincos"

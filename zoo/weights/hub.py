@@ -22,8 +22,15 @@ FILE = "model.safetensors"
 ID = re.compile(r"(?P<repo>[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*)(?:@(?P<revision>[A-Za-z0-9][\w./-]*))?")
 
 
+def on_hub(source: str | Path) -> bool:
+    """Whether this means the hub: `hf-hub:...`, or `org/name` where there is neither such a path nor a folder `org`."""
+    text = str(source)
+    named = isinstance(source, str) and ID.fullmatch(text) and not text.endswith((".safetensors", ".pt", ".pth"))
+    return text.startswith(PREFIX) or bool(named and not Path(text).parent.exists())
+
+
 def download(source: str) -> Path:
-    """The local copy of the weights behind `hf-hub:org/name` or `hf-hub:org/name@revision`.
+    """The local copy of the weights behind `hf-hub:org/name` or `hf-hub:org/name@revision`; the prefix may be left out.
 
     Raises: CheckpointError if the id is malformed, unknown, or cannot be reached.
     """

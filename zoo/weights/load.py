@@ -15,7 +15,7 @@ from zoo.recipe import Recipe
 from zoo.weights.card import model_card, write_card
 from zoo.weights.file import read_weights, save_weights
 from zoo.weights.folder import weights_file
-from zoo.weights.hub import FILE, PREFIX, download
+from zoo.weights.hub import FILE, download, on_hub
 
 LISTED = 8
 
@@ -26,7 +26,7 @@ def from_pretrained(source: str | Path, *, ema: bool = True, device: str | torch
 
     Args:
         source: a .safetensors file, a run folder (its newest valid checkpoint), a checkpoint folder, a folder
-            that `save_pretrained` wrote, or `hf-hub:org/name`.
+            that `save_pretrained` wrote, or a model on the hub, `org/name`, `org/name@revision` or `hf-hub:org/name`.
         ema: prefer averaged weights where there are any.
         allow_plugins: run the plug-ins that the recipe inside names. They are somebody's code.
 
@@ -43,7 +43,7 @@ def from_pretrained(source: str | Path, *, ema: bool = True, device: str | torch
 
 def locate(source: str | Path, ema: bool = True) -> Path:
     """The weights file behind whatever names one; downloads a hub id."""
-    return download(str(source)) if str(source).startswith(PREFIX) else weights_file(Path(source), ema)
+    return download(str(source)) if on_hub(source) else weights_file(Path(source), ema)
 
 
 def load_strict(module: nn.Module, tensors: Mapping[str, Tensor], where: str) -> None:

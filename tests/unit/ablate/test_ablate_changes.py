@@ -12,6 +12,7 @@ from zoo.ablate.match import matched
 from zoo.ablate.rows import counted, prepared, rows_of, score_key, training_key
 from zoo.errors import RecipeError
 from zoo.recipe import load_recipe, recipes
+from zoo.registry import parts as parts_of
 
 DIM = "dim_s_cifar"
 SMALL = [name for name in recipes() if not name.startswith("_")]
@@ -70,6 +71,28 @@ def test_a_shelf_is_swept_part_by_part_but_for_the_one_in_use():
     assert "padding=grid_tokens" not in {c.label for c in sweep(recipe, "padding")}
     assert {"final_norm=rms"} <= {c.label for c in sweep(recipe, "final_norm")}
     assert [c.patch for c in sweep(recipe, "sampler") if c.label == "sampler=ddim"] == [{"sampler": "ddim"}]
+
+
+WITHOUT_PLACE = {"scan": {"space_time", "together", "dilated independent=true", "windows independent=true"}}
+"""Independent sequences have no place for DiM's tokens, a mixer of one direction none for four orders."""
+
+
+@pytest.mark.parametrize("shelf, forms", [
+    ("scan", {"hilbert inverse=true"}), ("padding", {"grid_tokens bottom=cyclic"}),
+    ("enhancer", {f"depthwise_conv {form}" for form in ("residual=true", "kernel=5", "kernel=7")}),
+    ("skip", {f"{part} start=1" for part in ("two_linear", "long_add", "gated")} | {"long_concat start=0"}),
+    ("feedforward", {f"depthwise_conv kernel={k}" for k in (5, 7)}),
+])  # fmt: skip
+def test_every_part_of_a_shelf_and_its_forms_is_a_row_with_its_cost(shelf, forms):
+    """Of what a recipe uses already, the forms alone."""
+    recipe = shrunk(DIM)
+    rows, left_out = counted(rows_of(recipe, sweep(recipe, shelf)), forgiving=True)
+    used = recipe.get(f"backbone.{shelf}.use")
+    parts = {part.name for part in parts_of(shelf)} - {used} - WITHOUT_PLACE.get(shelf, set())
+    labels = {row.label.removeprefix(f"{shelf}=").replace(f"{shelf}.", f"{used} ") for row in rows}
+    assert parts <= labels and forms <= labels
+    assert {line.partition(":")[0] for line in left_out} == {f"{shelf}={name}" for name in WITHOUT_PLACE.get(shelf, ())}
+    assert all(row.counts["parameters"] and row.counts["macs"] for row in rows)
 
 
 def test_parts_of_a_shelf_that_do_not_fit_are_left_out_with_their_reason():

@@ -9,9 +9,11 @@ from zoo.builder import build
 from zoo.errors import RecipeError, ShapeError
 from zoo.grid import Grid
 from zoo.parts.padding.zeros import Zeros
+from zoo.parts.protocols import Stream
 from zoo.parts.skip.gated import Gated
 from zoo.parts.skip.long_add import LongAdd
 from zoo.parts.skip.long_concat import LongConcat
+from zoo.parts.skip.two_linear import TwoLinear
 
 SMALL = ["backbone.width=16", "backbone.depth=3", "shape=[3,10,14]"]
 PADDINGS = ["{use: grid_tokens, count: 2, separators: 1}", "line_end", "registers", "zeros"]
@@ -84,7 +86,19 @@ def test_added_and_gated_skips_add():
         assert not torch.allclose(added(*inputs()), plain(*inputs()))
 
 
-@pytest.mark.parametrize("part", [LongConcat, LongAdd, Gated])
+def test_two_linear_maps_are_two_linear_maps():
+    skip, h, kept = TwoLinear(8, 5, start=1).block(3), torch.randn(2, 7, 8), torch.randn(2, 7, 8)
+    halves = [torch.nn.Linear(8, 8) for _ in range(2)]
+    with torch.no_grad():
+        skip.weight.copy_(torch.cat([half.weight for half in halves], 1))
+        skip.bias.copy_(torch.stack([half.bias for half in halves]))
+    torch.testing.assert_close(skip(Stream(h), kept).value, halves[0](h) + halves[1](kept))
+    started, bound = TwoLinear(256, 5).block(3), 256**-0.5  # as two nn.Linear of 256 begin, not one of 512
+    started.reset_parameters()
+    assert all(0.9 * bound < parameter.abs().max() <= bound for parameter in started.parameters())
+
+
+@pytest.mark.parametrize("part", [LongConcat, TwoLinear, LongAdd, Gated])
 def test_long_skips_join_the_same_blocks_and_start_shifts_them(part):
     assert [part(8, 7).source(i) for i in range(7)] == [None] * 4 + [2, 1, 0]
     assert [part(8, 7, start=1).source(i) for i in range(7)] == [None] * 4 + [3, 2, 1]  # block 4 reads its own input

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
 import shutil
+from unittest.mock import create_autospec
 
 import huggingface_hub
 import pytest
@@ -137,3 +140,79 @@ def test_a_hub_that_refuses_says_so(pushed, hub, monkeypatch):
     monkeypatch.setattr(hub, "upload_folder", refuse)
     with pytest.raises(CheckpointError, match=r"the hub refused: 401 Unauthorized; hf auth login"):
         zoo.push_to_hub(pushed[0], "org/tiny", Recipe.from_text(RECIPE, "tiny"))
+
+
+@pytest.fixture
+def cache(monkeypatch, tmp_path):
+    """huggingface_hub's own cache as it leaves it on a disk, with one model and one branch; and no network."""
+    recipe = Recipe.from_text(RECIPE, "tiny")
+    torch.manual_seed(0)
+    backbone, place = zoo.build(recipe), tmp_path / "cache/models--org--tiny"
+    for revision, commit, step in (("main", "1" * 40, 7), ("v2", "2" * 40, 9)):
+        snapshot = place / "snapshots" / commit
+        zoo.save_pretrained(backbone, snapshot, recipe, {"step": step})
+        blob = place / "blobs" / hashlib.sha256(commit.encode()).hexdigest()
+        blob.parent.mkdir(exist_ok=True)
+        (snapshot / "model.safetensors").rename(blob)
+        (snapshot / "model.safetensors").symlink_to(os.path.relpath(blob, snapshot))
+        (place / "refs").mkdir(exist_ok=True)
+        (place / "refs" / revision).write_text(commit)
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+    monkeypatch.chdir(tmp_path)
+    return place, backbone
+
+
+@pytest.mark.parametrize("source, step", [
+    ("org/tiny", 7), ("hf-hub:org/tiny", 7), ("org/tiny@main", 7), ("org/tiny@v2", 9), (f"org/tiny@{'2' * 40}", 9),
+])  # fmt: skip
+def test_what_the_hubs_own_cache_holds_loads_without_a_network(cache, source, step):
+    back = zoo.from_pretrained(source)
+    assert back.card == {"step": step}
+    assert all(torch.equal(a, b) for a, b in zip(back.state_dict().values(), cache[1].state_dict().values()))
+
+
+@pytest.mark.parametrize("source", ["org/other", "hf-hub:org/other", "org/tiny@v3"])
+def test_what_the_cache_does_not_hold_is_told_without_a_network(cache, source):
+    with pytest.raises(CheckpointError, match=rf"{source}: the hub cannot be reached and this model is not in the loc"):
+        zoo.from_pretrained(source)
+
+
+def test_a_cached_file_that_changed_is_refused(cache):
+    blob = sorted((cache[0] / "blobs").iterdir())[0]
+    data = bytearray(blob.read_bytes())
+    data[-5] ^= 4
+    blob.write_bytes(data)
+    damaged = next(p for p in (cache[0] / "refs").iterdir() if blob.samefile(
+        cache[0] / "snapshots" / p.read_text() / "model.safetensors"))  # fmt: skip
+    with pytest.raises(CheckpointError, match="content does not match its sha256; copy or download it again"):
+        zoo.from_pretrained(f"org/tiny@{damaged.name}")
+
+
+def test_a_pickle_on_the_hub_is_never_opened(cache, tmp_path):
+    blob = sorted((cache[0] / "blobs").iterdir())[0]
+    torch.save({"x": torch.zeros(1)}, blob)
+    name = next(p.name for p in (cache[0] / "refs").iterdir() if blob.samefile(
+        cache[0] / "snapshots" / p.read_text() / "model.safetensors"))  # fmt: skip
+    with pytest.raises(CheckpointError, match=r"this is a pickle.*it was not opened"):
+        zoo.from_pretrained(f"org/tiny@{name}")
+
+
+def test_a_path_that_is_here_is_never_looked_up(cache, tmp_path):
+    zoo.save_pretrained(cache[1], tmp_path / "org/tiny", Recipe.from_text(RECIPE, "tiny"), {"step": 1})
+    assert zoo.from_pretrained("org/tiny").card == {"step": 1}
+    with pytest.raises(CheckpointError, match="org/tinny: no such weights file"):  # a slip in a path stays one
+        zoo.from_pretrained("org/tinny")
+    with pytest.raises(CheckpointError, match=r"out/model.safetensors: no such weights file"):
+        zoo.from_pretrained("out/model.safetensors")
+
+
+def test_the_real_api_accepts_what_it_is_asked(monkeypatch):
+    """Against the signatures of the installed huggingface_hub, not of the folder above."""
+    api = create_autospec(huggingface_hub.HfApi, instance=True)
+    api.create_repo.return_value, api.file_exists.return_value = "https://hub.example/org/tiny", False
+    monkeypatch.setattr(huggingface_hub, "HfApi", lambda: api)
+    recipe = Recipe.from_text(RECIPE, "tiny")
+    assert zoo.push_to_hub(zoo.build(recipe), "org/tiny", recipe, revision="v2") == "https://hub.example/org/tiny"
+    asked = api.upload_folder.call_args.kwargs
+    assert asked["repo_id"] == "org/tiny" and asked["revision"] == "v2" and asked["ignore_patterns"] is None

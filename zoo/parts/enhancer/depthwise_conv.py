@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from torch import Tensor, nn
 
-from zoo.errors import RecipeError
 from zoo.grid import Grid
 from zoo.registry import register
 
@@ -14,7 +15,7 @@ class DepthwiseConv(nn.Module):
     """A depthwise convolution over the patches of each frame, zero padded, without activation.
 
     tokens (B,T*H*W,D) -> the same shape. As released it replaces the features; `residual` adds to them.
-    Errors: RecipeError for an even kernel.
+    In every block instead: `feedforward: depthwise_conv`.
     Source: DiM (arXiv 2405.14224, 3.3, "lightweight local feature enhancement").
     """
 
@@ -22,12 +23,10 @@ class DepthwiseConv(nn.Module):
         self,
         width: int,
         *,
-        kernel: int = 3,  # odd
+        kernel: Literal[3, 5, 7] = 3,  # patches a side that are read
         residual: bool = False,  # add to the features instead of replacing them
     ):
         super().__init__()
-        if kernel % 2 == 0:
-            raise RecipeError(f"a kernel of {kernel} has no middle", where="depthwise_conv", fix=f"use {kernel + 1}")
         self.residual = residual
         self.conv = nn.Conv2d(width, width, kernel, padding=kernel // 2, groups=width)
 

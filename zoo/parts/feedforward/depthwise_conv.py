@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import torch
 from torch import Tensor, nn
 
@@ -26,7 +28,7 @@ class LocalConv(nn.Module):
         width: int,
         depth: int,
         *,
-        kernel: int = 3,  # odd
+        kernel: Literal[3, 5, 7] = 3,  # patches a side that are read
         then: Make[Feedforward] = "none",  # a sublayer that works on the result, such as mlp
     ):
         super().__init__()

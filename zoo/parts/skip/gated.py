@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import torch
 from torch import Tensor, nn
 
@@ -23,7 +25,7 @@ class Gated(LongSkips):
         width: int,
         depth: int,
         *,
-        start: int = 0,  # the first block whose output is used
+        start: Literal[0, 1] = 0,  # the first block whose output is used
         gate: float = 0.0,  # the factors at the start
     ):
         super().__init__(width, depth, start)

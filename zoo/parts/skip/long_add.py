@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from torch import Tensor, nn
 
 from zoo.parts.long_skips import LongSkips
@@ -16,7 +18,7 @@ class LongAdd(LongSkips):
     Errors: RecipeError for an even depth. Source: U-ViT (arXiv 2209.12152, Figure 2a, "h_m + h_s").
     """
 
-    def __init__(self, width: int, depth: int, *, start: int = 0):  # the first block whose output is used
+    def __init__(self, width: int, depth: int, *, start: Literal[0, 1] = 0):  # the first block whose output is used
         super().__init__(width, depth, start)
 
     def block(self, i: int) -> nn.Module | None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -17,17 +19,18 @@ class LongConcat(LongSkips):
     Errors: RecipeError for an even depth. Source: U-ViT (arXiv 2209.12152, Eq. 3); DiM (arXiv 2405.14224, 3.2).
     """
 
+    biases = 1
+
     def __init__(
         self,
         width: int,
         depth: int,
         *,
-        start: int = 0,  # the first block whose output is used; 1 as DiM: the first pair joins a block to its own input
-        biases: int = 1,  # 2: the published two linear maps, each with a bias
+        start: Literal[0, 1] = 0,  # the first block whose output is used; 1 as DiM: one block reads its own input twice
         tune: float = 1.0,  # factor of the last skip; those before it lie evenly between 1 and it
     ):
         super().__init__(width, depth, start)
-        self.biases, self.tune = biases, tune
+        self.tune = tune
 
     def block(self, i: int) -> nn.Module | None:
         if self.source(i) is None:
