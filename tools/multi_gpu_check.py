@@ -73,6 +73,7 @@ class Check:
         self.most, self.several = max(self.counts), [n for n in self.counts if n > 1]
         self.results: dict[str, Any] = {"bounds": BOUNDS, "gpus": self.counts, "steps": args.steps}
         self.device = ["--device", "cpu"] if args.device == "cpu" else []
+        self.quick = ["sampler.steps=4"] * args.tiny
 
     def left(self) -> float:
         return self.args.minutes * 60 - (time.monotonic() - self.began)
@@ -182,8 +183,8 @@ def continued(n: int, before: int) -> Part:
 def drawn(n: int) -> Part:
     """Samples of the run on one GPU."""
     def command(check: Check) -> list[str]:
-        return ["-m", "zoo.cli.sample", str(check.folder / "one"), "-n", str(32 * check.most), "--batch", "16",
-                "--gpus", str(n), "--out", str(check.folder / f"drawn{n}.npz"), *check.device]  # fmt: skip
+        return ["-m", "zoo.cli.sample", str(check.folder / "one"), *check.quick, "-n", str(32 * check.most), "--batch",
+                "16", "--gpus", str(n), "--out", str(check.folder / f"drawn{n}.npz"), *check.device]  # fmt: skip
 
     return Part(f"drawn_{n}", n, command, lambda c, _: {"images": len(pixels(c, n))}, "loss_1")
 
@@ -200,8 +201,8 @@ def measured(n: int) -> Part:
     """Its figures of merit, by one process or under torchrun, each with a cache of its own."""
     def command(check: Check) -> list[str]:
         ranks = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={n}"] if n > 1 else []
-        return [*ranks, "-m", "zoo.cli.eval", str(check.folder / "one"), "-n", str(32 * check.most), "--batch", "16",
-                "--plugin", str(check.folder / "extractor.py"), "--extractor", "coarse_pixels", "--metrics", "fd",
+        return [*ranks, "-m", "zoo.cli.eval", str(check.folder / "one"), *check.quick, "-n", str(32 * check.most),
+                "--batch", "16", "--plugin", str(check.folder / "extractor.py"), "--extractor", "coarse_pixels", "--metrics", "fd",
                 "--out", str(check.folder / f"eval{n}.json"), *check.device]  # fmt: skip
 
     return Part(f"measured_{n}", n, command,
