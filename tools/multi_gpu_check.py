@@ -202,8 +202,8 @@ def measured(n: int) -> Part:
     def command(check: Check) -> list[str]:
         ranks = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={n}"] if n > 1 else []
         return [*ranks, "-m", "zoo.cli.eval", str(check.folder / "one"), *check.quick, "-n", str(32 * check.most),
-                "--batch", "16", "--plugin", str(check.folder / "extractor.py"), "--extractor", "coarse_pixels", "--metrics", "fd",
-                "--out", str(check.folder / f"eval{n}.json"), *check.device]  # fmt: skip
+                "--batch", "16", "--plugin", str(check.folder / "extractor.py"), "--extractor", "coarse_pixels",
+                "--metrics", "fd", "--out", str(check.folder / f"eval{n}.json"), *check.device]  # fmt: skip
 
     return Part(f"measured_{n}", n, command,
                 lambda c, _: {"metrics": json.loads((c.folder / f"eval{n}.json").read_text())["metrics"]}, "loss_1")
