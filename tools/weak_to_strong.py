@@ -140,7 +140,7 @@ def page(result: dict[str, Any]) -> str:
     total = {"strong": runs["weak"]["seconds"] + runs["strong"]["seconds"], "scratch": runs["scratch"]["seconds"]}
     rows = [f"| {LABELS[n]} | {updates(runs, n)} | {total[n]:.0f} s | {ends[n]:.5f} | {distance(runs[n])} |"
             for n in LABELS]  # fmt: skip
-    settings = " ".join([f"zoo-train emoji64 --out runs/{{}} train.batch={BATCH} train.compile=true"])
+    settings = f"zoo-train emoji64 --out runs/{{}} train.batch={BATCH} train.warmup=100 train.compile=true"
     return "\n".join([
         "# Weak to strong, on emoji", "", "<!-- written by tools/weak_to_strong.py; do not edit -->", "",
         "The paper trains at 256 px and fine-tunes at 512. Here is the same at 32 and 64 px, on the embedded set: half "
