@@ -146,18 +146,41 @@ def result(promise: Promise, row: dict[str, Any]) -> str:
     return "; ".join([*words, *([promise.open] if promise.open else [])]) or "not run yet"
 
 
+CLAIMS = {
+    "loss_ddp": "loss of DDP on {} GPUs, largest relative difference to one",
+    "loss_fsdp": "loss of FSDP2 on {} GPUs, the same",
+    "efficiency_dim_s": "scaling efficiency of DiM-S on {} GPUs",
+    "efficiency_dim_h": "scaling efficiency of DiM-H on {} GPUs",
+    "saved_by_several_continued_by_one": "ended by SIGTERM on {}, continued on {}, then on 1: loss, the same",
+    "samples_of_several_differ": "samples drawn by {} GPUs and by one: share of bytes that differ",
+    "figures_of_several_differ": "`zoo-eval` on {} GPUs and on one: relative difference",
+    "rows_of_an_ablation_on_gpus_of_their_own": "rows of `zoo-ablate` on GPUs of their own",
+}  # fmt: skip
+"""Claims of `tools/multi_gpu_check.py` in words; a number at the end of a claim is a number of GPUs."""
+
+
 def several(figures: dict[str, Any]) -> list[str]:
-    """The table of `tools/multi_gpu_check.py`."""
-    rows = ["| claim | figure | bound | holds |", "|---|--:|--:|---|"]
-    for claim, found in figures.get("verdicts", {}).items():
-        figure = "none" if found["figure"] is None else f"{found['figure']:.3g}"
-        holds = "yes" if found["good"] else "no"
-        rows.append(f"| {claim.replace('_', ' ')} | {figure} | {found['bound']:g} | {holds} |")
+    """The tables of `tools/multi_gpu_check.py`."""
+    counts = sorted(figures["gpus"], reverse=True)
     speeds = {name: row for name, row in figures.items() if name.startswith("speed_") and "images_per_second" in row}
-    rows += ["", "| | images/s | images a GPU | GiB a GPU |", "|---|--:|--:|--:|"]
+    device = next((row["device"] for row in speeds.values()), "GPUs")
+    rows = [f"`python tools/multi_gpu_check.py` on one machine with {counts[0]} x {device}: every part is a command of "
+            f"its own, `zoo-train --gpus N` and its like; losses over {figures['steps']} updates.", "",
+            "| claim | figure | bound | holds |", "|---|--:|--:|---|"]  # fmt: skip
+    for claim, found in figures.get("verdicts", {}).items():
+        name, _, n = claim.rpartition("_")
+        words = CLAIMS[name].format(n) if name in CLAIMS else CLAIMS[claim].format(*counts[:2])
+        figure = "none" if found["figure"] is None else f"{found['figure']:.3g}"
+        bound = f"{found['bound']:g}" if found["bound"] or "efficiency" not in claim else "none"
+        rows.append(f"| {words} | {figure} | {bound} | {'yes' if found['good'] else '**no**'} |")
+    rows += ["", "Speed of updates on random inputs in bf16, not compiled, as many images on every GPU:", "",
+             "| | images/s | images a GPU | at a time | GiB a GPU |", "|---|--:|--:|--:|--:|"]  # fmt: skip
     rows += [f"| {name.removeprefix('speed_').replace('_', ' ')} | {row['images_per_second']:,.0f} | "
-             f"{row['images_a_gpu']} | {row['memory_gib']} |" for name, row in speeds.items()]  # fmt: skip
-    return rows
+             f"{row['images_a_gpu']} | {row['micro_batch']} | {row['memory_gib']} |"
+             for name, row in sorted(speeds.items())]  # fmt: skip
+    failed = {name: row["error"] for name, row in figures.items() if isinstance(row, dict) and "error" in row}
+    said = [f"- {name}: {error.splitlines()[0][:160]}" for name, error in failed.items()]
+    return [*rows, *(["", "What did not run:", "", *said] if failed else [])]
 
 
 if __name__ == "__main__":

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 
@@ -13,6 +12,7 @@ from zoo.ablate.study import Study
 from zoo.builder import as_recipe, build_backbone, needed_labels, section, summary
 from zoo.recipe import Recipe
 from zoo.sampling.api import pick_device
+from zoo.train.memory import need
 from zoo.train.precision import configure
 from zoo.train.step import Objective
 
@@ -39,18 +39,20 @@ def costs(study: Study, device: str) -> dict[str, Cost]:
 
 
 def _cost(row: Row, study: Study, rate: float) -> Cost:
-    recipe, macs, parameters = row.recipe, row.counts["macs"] or 0, row.counts["parameters"] or 0
+    recipe, macs = row.recipe, row.counts["macs"] or 0
     train, protocol = recipe["train"], study.protocol
     seen = train["steps"] * train["batch"]
     validations = train["steps"] / max(train["val_every"], 1) * train["val_images"] * (1 + len(train["ema"]))
+    memory = need(recipe.override(["train.recompute=none"]))
+    assert memory is not None
     calls = recipe.get("sampler.steps", 50) * (1 if recipe.get("guidance.use") == "none" else 2)
     scored = protocol["count"] * protocol["draws"] if protocol["metrics"] else 0
     pictures = study.shown * sum(scale**2 for scale in study.scales)
     return Cost(
         training=(TRAINING * seen + validations) * macs / rate,
         measuring=((scored + pictures) * calls + train["val_images"]) * macs / rate,
-        states=4 * parameters * (4 + len(train["ema"])),  # weights, gradients, two moments of Adam, averages
-        activations=saved_bytes(recipe) * (train["micro_batch"] or train["batch"]),
+        states=memory.states,
+        activations=memory.at(train["micro_batch"] or train["batch"]) - memory.states,
     )
 
 
@@ -84,22 +86,3 @@ def pass_seconds(objective: Objective, recipe: Recipe, images: int, device: torc
     if device.type == "cuda":
         torch.cuda.synchronize(device)
     return time.perf_counter() - start
-
-
-def saved_bytes(recipe: Recipe) -> int:
-    """What one image leaves behind for the backward pass, in float32, counted on tensors without memory."""
-    kept: dict[int, Any] = {}
-
-    def keep(tensor: torch.Tensor) -> torch.Tensor:
-        kept[tensor.untyped_storage()._cdata] = tensor.untyped_storage()
-        return tensor
-
-    with torch.device("meta"):
-        backbone = build_backbone(recipe)
-        for parameter in backbone.parameters():
-            kept[parameter.untyped_storage()._cdata] = parameter.untyped_storage()
-        own = sum(storage.nbytes() for storage in kept.values())
-        with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
-            y = {name: torch.zeros(1, dtype=torch.int64) for name in needed_labels(backbone)}
-            output = backbone(torch.empty(1, *recipe["shape"]), torch.empty(1), y)  # noqa: F841 keeps the graph
-        return sum(storage.nbytes() for storage in kept.values()) - own

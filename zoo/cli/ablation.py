@@ -90,7 +90,7 @@ def show_plan(study: Study, device: str) -> None:
     left = sum(found[task["rows"][0]["label"]].training for task in todo)
     left += sum(found[row["label"]].measuring for task in todo for row in task["rows"])
     print(f"about {duration(left / len(devices))} to go on {', '.join(devices)}; activations are those of a whole "
-          "batch in float32: bf16 needs about half, and batches are split when memory runs out")
+          "batch without recomputation; batches are split when memory runs out")
 
 
 def run(study: Study, device: str) -> int:

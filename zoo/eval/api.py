@@ -93,15 +93,20 @@ def measure(asked: Request, watch: Watch = SILENT) -> Result | None:
     lens = Lens(asked.extractor, device)
     figures, cache = open_metrics(asked.metrics, lens), asked.cache or default_cache()
     images = open_images(asked)
-    reference = None
-    if figures.compare:
-        source = asked.reference or (images.plan.recipe if isinstance(images, Generated) else None)
-        if source is None:
-            raise ZooError("nothing to compare these pictures with", where="reference",
-                           fix="give statistics (.npz), a folder of pictures, or the recipe whose data set it is")
-        reference = find_reference(source, asked.split, images.size, lens, figures.reference_needs, batch=asked.batch,
-                                   share=asked.share, cache=cache, watch=Watch(say=watch.say))  # fmt: skip
+    source = asked.reference or (images.plan.recipe if isinstance(images, Generated) else None)
+    if figures.compare and source is None:
+        raise ZooError("nothing to compare these pictures with", where="reference",
+                       fix="give statistics (.npz), a folder of pictures, or the recipe whose data set it is")
+
+    def look() -> Reference | None:
+        if not figures.compare or source is None:
+            return None
+        return find_reference(source, asked.split, images.size, lens, figures.reference_needs, batch=asked.batch,
+                              share=asked.share, cache=cache, watch=Watch(say=watch.say))  # fmt: skip
+
+    reference = look()
     tally = statistics(images, lens, figures.needs, batch=asked.batch, share=asked.share, cache=cache, watch=watch)
+    reference = reference or look()  # other processes may have ended their shares of it meanwhile
     if tally is None or (figures.compare and reference is None):
         return None
     return report(figures, images, tally, reference, asked.batch)

@@ -13,47 +13,59 @@ import json
 import math
 import os
 import shutil
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from zoo.errors import CheckpointError
 from zoo.recipe import Recipe
+from zoo.train.ranks import Ranks
 from zoo.train.state import Files
+from zoo.train.storage import save_parts
 from zoo.weights.file import save_weights
 from zoo.weights.folder import STEP, manifest_files
 
 MANIFEST, FORMAT = "MANIFEST.json", 1
+ALONE = Ranks(torch.device("cpu"))
 
 
 def save(root: Path, recipe: Recipe, step: int, images: int, files: Files, scalars: dict[str, Any],
-         val: float | None = None) -> Path:  # fmt: skip
+         val: float | None = None, ranks: Ranks = ALONE) -> Path:  # fmt: skip
     """Write one checkpoint and return its folder; whatever fails, the older ones are untouched.
 
     Args:
         val: its loss on held-out images, if it was measured.
+        ranks: the processes over which the tensors are spread; all of them must ask, and each writes its part.
 
-    Raises: OSError if the disk refuses.
+    Raises: OSError if the disk refuses, in all of them.
     """
     place = root / f"step-{step:08d}"
-    aside = root / f"{place.name}.tmp-{os.getpid()}"
-    text = recipe.to_yaml()
+    aside = root / f"{place.name}.tmp-{ranks.on_first(os.getpid)}"
+    text, write = recipe.to_yaml(), save_weights if ranks.size == 1 else save_parts
+    numbers = {"step": step, "images": images}
     try:
-        aside.mkdir(parents=True)
+        ranks.on_first(lambda: aside.mkdir(parents=True))
         for name, tensors in files.items():
-            save_weights(aside / f"{name}.safetensors", tensors, text, {"step": step, "images": images})
-        manifest = {
-            "format": FORMAT, "step": step, "images": images, "recipe": recipe.hash, "scalars": scalars,
-            "val": val if val is None or math.isfinite(val) else None,
-            "files": [_entry(aside / f"{name}.safetensors") for name in files],
-        }  # fmt: skip
-        _write(aside / MANIFEST, json.dumps(manifest, indent=1))
-        if place.exists():  # a damaged one of the same step
-            shutil.rmtree(place)
-        os.replace(aside, place)
-        _sync(root)
+            write(aside / f"{name}.safetensors", tensors, text, numbers)
+        manifest = {"format": FORMAT, **numbers, "recipe": recipe.hash, "scalars": scalars,
+                    "val": val if val is None or math.isfinite(val) else None}  # fmt: skip
+        ranks.on_first(lambda: _complete(aside, place, manifest, files))
     finally:
-        shutil.rmtree(aside, ignore_errors=True)
+        if ranks.first:
+            shutil.rmtree(aside, ignore_errors=True)
     return place
+
+
+def _complete(aside: Path, place: Path, manifest: dict[str, Any], names: Iterable[str]) -> None:
+    """The manifest, then the rename."""
+    listed = [_entry(aside / f"{name}.safetensors") for name in names]
+    _write(aside / MANIFEST, json.dumps({**manifest, "files": listed}, indent=1))
+    if place.exists():  # a damaged one of the same step
+        shutil.rmtree(place)
+    os.replace(aside, place)
+    _sync(place.parent)
 
 
 def verify(folder: Path) -> dict[str, Any]:

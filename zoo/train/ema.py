@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
-from zoo.train.shards import local, spread, whole
+from zoo.train.shards import local, part_of, spread
 
 
 class EMA:
@@ -30,8 +30,8 @@ class EMA:
         torch._foreach_lerp_(self.averages, self.held, 1 - self.decay)
 
     def tensors(self) -> dict[str, Tensor]:
-        """The averages by parameter name, complete."""
-        return {n: whole(average, p) for n, average, p in zip(self.names, self.averages, self.parameters)}
+        """The averages by parameter name, spread as the parameters are; memory is shared."""
+        return {n: part_of(average, p) for n, average, p in zip(self.names, self.averages, self.parameters)}
 
     @torch.no_grad()
     def load(self, tensors: dict[str, Tensor]) -> None:

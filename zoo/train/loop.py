@@ -13,6 +13,7 @@ from zoo.sampling.api import pick_device
 from zoo.train.evaluation import Evaluation
 from zoo.train.feed import Feed
 from zoo.train.guard import Guard, diagnose
+from zoo.train.memory import need
 from zoo.train.page import write_page
 from zoo.train.precision import configure
 from zoo.train.preview import Preview
@@ -72,7 +73,16 @@ def rehearse(recipe: Recipe, device: str = "auto") -> list[str]:
         data = Feed(recipe, settings, Ranks(place)).datasets
     except DataError as error:  # a rehearsal needs no pictures
         data = error
-    return [*report(recipe, settings, Ranks(place), data)]
+    return [*report(recipe, settings, Ranks(place), data), f"{'memory':<10} {foreseen(recipe, settings)}"]
+
+
+def foreseen(recipe: Recipe, settings: Train) -> str:
+    """What one process will need, in words."""
+    found, images = need(recipe), settings.micro_batch or settings.batch
+    if found is None:
+        return "not predicted where activations are recomputed"
+    return (f"about {found.at(images) / 2**30:.3g} GiB for {images} images at a time on one device: "
+            f"{found.states / 2**30:.3g} GiB for weights and their states, {found.image / 2**20:.3g} MiB an image")
 
 
 def learn(state: State, run: Run, feed: Feed, screen: Progress, stop: Stop) -> None:

@@ -64,18 +64,18 @@ class Ranks:
     def on_first(self, action: Callable[[], T]) -> T:
         """What `action()` gives in the first process, to every process; it must be plain JSON.
 
-        Raises: whatever it raises there, in the others as a ZooError with the same text.
+        Raises: whatever it raises there, in the others as an OSError or a ZooError with the same text.
         """
         if self.size == 1:
             return action()
         try:
             answer: dict[str, Any] = {"value": action()} if self.first else {}
         except Exception as error:
-            self._told({"error": str(error) or type(error).__name__})
+            self._told({"error": str(error) or type(error).__name__, "disk": isinstance(error, OSError)})
             raise
         answer = self._told(answer)
         if "error" in answer:
-            raise ZooError(answer["error"])
+            raise (OSError if answer["disk"] else ZooError)(answer["error"])
         return answer["value"]
 
     def texts(self, mine: str) -> list[str]:

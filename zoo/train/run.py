@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 
@@ -112,14 +113,18 @@ class Run:
             logger.log(step, record)
 
     def save(self, state: State, say: Say) -> None:
-        """A checkpoint, and the oldest ones go; when the disk refuses, training goes on and tells at its end."""
-        files, scalars = state.files(), state.scalars()
-        if not self.ranks.first:
+        """A checkpoint, and the oldest ones go; when the disk refuses, training goes on and tells at its end.
+
+        Weights that are spread over processes are written by all of them, others by the first one.
+        """
+        writers = self.ranks if state.parallel.sharded else checkpoint.ALONE
+        if not (self.ranks.first or state.parallel.sharded):
             return
         try:
-            place = checkpoint.save(self.checkpoints, self.recipe, state.step, state.images, files, scalars,
-                                    self._measured(state.step))  # fmt: skip
-            checkpoint.prune(self.checkpoints, self.settings.keep, best=self.settings.keep_best)
+            place = checkpoint.save(self.checkpoints, self.recipe, state.step, state.images, state.files(),
+                                    state.scalars(), self._measured(state.step), writers)  # fmt: skip
+            writers.on_first(partial(checkpoint.prune, self.checkpoints, self.settings.keep,
+                                     best=self.settings.keep_best))  # fmt: skip
         except OSError as error:
             self.unsaved = error
             free = shutil.disk_usage(self.folder).free / 2**20

@@ -1,4 +1,4 @@
-"""Tensors that are spread over processes (FSDP), and those that are not, through the same four functions."""
+"""Tensors that are spread over processes (FSDP), and those that are not, through the same functions."""
 
 from __future__ import annotations
 
@@ -14,16 +14,28 @@ def local(tensor: Tensor) -> Tensor:
     return tensor.to_local() if isinstance(tensor, DTensor) else tensor
 
 
-def whole(tensor: Tensor, like: Tensor | None = None) -> Tensor:
-    """The complete tensor, in every process; all of them must ask.
-
-    Args:
-        like: a parameter of which `tensor` is this process's part.
-    """
-    if like is not None and isinstance(like, DTensor) and not isinstance(tensor, DTensor):
-        mesh, places = like.device_mesh, like.placements
-        tensor = DTensor.from_local(tensor, mesh, places, shape=like.shape, stride=like.stride())
+def whole(tensor: Tensor) -> Tensor:
+    """The complete tensor, in every process; all of them must ask."""
     return tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
+
+
+def part_of(tensor: Tensor, like: Tensor) -> Tensor:
+    """What this process holds of something shaped and spread like a parameter, as the whole thing; memory is shared."""
+    if not isinstance(like, DTensor):
+        return tensor
+    mesh, places = like.device_mesh, like.placements
+    return DTensor.from_local(tensor, mesh, places, shape=like.shape, stride=like.stride())
+
+
+def room(dtype: torch.dtype, shape: tuple[int, ...], like: Tensor, name: str) -> Tensor:
+    """An empty tensor, spread as `like`; one without dimensions is on the host.
+
+    Raises: CheckpointError as `spread`.
+    """
+    if not shape:
+        return torch.empty((), dtype=dtype)
+    _check_shape(shape, like, name)
+    return torch.empty_like(like.detach(), dtype=dtype)
 
 
 def spread(tensor: Tensor, like: Tensor, name: str) -> Tensor:
@@ -33,10 +45,14 @@ def spread(tensor: Tensor, like: Tensor, name: str) -> Tensor:
     """
     if not isinstance(like, DTensor) or tensor.ndim == 0:
         return tensor
-    if tensor.shape != like.shape:
-        raise CheckpointError(f"{name} {tuple(tensor.shape)} is not shaped like its weight {tuple(like.shape)}",
-                              where="train.parallel=fsdp", fix="use train.parallel=ddp with this optimizer")
+    _check_shape(tensor.shape, like, name)
     return distribute_tensor(tensor.to(like.device), like.device_mesh, like.placements)
+
+
+def _check_shape(shape: tuple[int, ...], like: Tensor, name: str) -> None:
+    if tuple(shape) != tuple(like.shape):
+        raise CheckpointError(f"{name} {tuple(shape)} is not shaped like its weight {tuple(like.shape)}",
+                              where="train.parallel=fsdp", fix="use train.parallel=ddp with this optimizer")
 
 
 def everywhere(flag: Tensor, like: Tensor) -> Tensor:

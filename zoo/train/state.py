@@ -19,9 +19,11 @@ from zoo.train.parallel import Parallel
 from zoo.train.precision import LossScale
 from zoo.train.ranks import Ranks
 from zoo.train.settings import Train
-from zoo.train.shards import spread, whole
+from zoo.train.shards import room, spread
+from zoo.train.storage import load_parts
 from zoo.weights.adapt import adapt
-from zoo.weights.file import read_weights
+from zoo.weights.file import read_weights, torch_type
+from zoo.weights.header import read_header
 from zoo.weights.load import check_fit, locate
 
 Files = dict[str, dict[str, Tensor]]
@@ -70,20 +72,14 @@ class State:
     def files(self) -> Files:
         """The tensors of a checkpoint, by file: `model`, `ema` (the first average), `ema-<decay>`, `optim`.
 
-        They do not depend on how many processes there are. Every process must ask, the first one gets them.
+        Memory is shared. Where FSDP spreads them, each process has its part; else any process has all.
         """
-        if not (self.ranks.first or self.parallel.sharded):
-            return {}
-        model = self._gathered(self.backbone.state_dict())
-        averaged = {name: {**model, **self._gathered(e.tensors())} for name, e in zip(self._ema_files(), self.emas)}
-        return {"model": model, **averaged, "optim": self._gathered(dict(self._optimizer_tensors()))}
+        optim = {name: t.detach() for name, t in self._optimizer_tensors()}
+        return {**self._weights(), "optim": optim}
 
-    def _gathered(self, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Complete tensors; those that were in parts are on the host, one after the other."""
-        if not self.parallel.sharded:
-            return {name: t.detach() for name, t in tensors.items()}
-        gathered = ((name, whole(t.detach())) for name, t in tensors.items())
-        return {name: t.cpu() for name, t in gathered if self.ranks.first}
+    def _weights(self) -> Files:
+        model = {name: t.detach() for name, t in self.backbone.state_dict().items()}
+        return {"model": model, **{name: {**model, **e.tensors()} for name, e in zip(self._ema_files(), self.emas)}}
 
     def scalars(self) -> dict[str, Any]:
         """The numbers of a checkpoint."""
@@ -95,11 +91,17 @@ class State:
 
         Raises: CheckpointError if a file is damaged or belongs to another network.
         """
-        model = folder / "model.safetensors"
-        self.load_weights(read_weights(model).tensors, str(model))
-        for name, ema in zip(self._ema_files(), self.emas):
-            ema.load(read_weights(folder / f"{name}.safetensors").tensors)
-        self._load_optimizer(folder / "optim.safetensors")
+        optim = folder / "optim.safetensors"
+        if self.parallel.sharded:
+            for name, tensors in self._weights().items():
+                load_parts(folder / f"{name}.safetensors", tensors)
+            self._take_optimizer(self._optimizer_parts(optim), optim)
+        else:
+            model = folder / "model.safetensors"
+            self.load_weights(read_weights(model).tensors, str(model))
+            for name, ema in zip(self._ema_files(), self.emas):
+                ema.load(read_weights(folder / f"{name}.safetensors").tensors)
+            self._take_optimizer(read_weights(optim).tensors, optim)
         self.scale.load(scalars["scale"])
         self.meter.load(scalars["meter"])
         self.step = step
@@ -153,24 +155,29 @@ class State:
                  if key not in ("lr", "initial_lr") and (type(value) in (int, float) or _is_number(value))}
                 for group in self.optimizer.param_groups]  # fmt: skip
 
-    def _load_optimizer(self, path: Path) -> None:
+    def _take_optimizer(self, tensors: dict[str, Tensor], path: Path) -> None:
         """Each parameter's tensors by its name; the recipe, not the file, has the rates and decays."""
-        tensors = read_weights(path).tensors
         order = [p for group in self.optimizer.param_groups for p in group["params"]]
         index = {id(p): i for i, p in enumerate(order)}
         names = {name: index[id(p)] for name, p in self.backbone.named_parameters()}
-        state: dict[int, dict[str, Tensor]] = {}
+        state: dict[int, dict[str, Tensor | int | float]] = {}
         for key, tensor in tensors.items():
             kind, _, name = key.partition("/")
             if name not in names:
                 raise CheckpointError(f"the optimizer knows no parameter {name!r}", where=str(path))
-            state.setdefault(names[name], {})[kind] = self._restored(tensor, order[names[name]], key)
+            state.setdefault(names[name], {})[kind] = _restored(tensor)
         self.optimizer.load_state_dict({"state": state, "param_groups": self.optimizer.state_dict()["param_groups"]})
 
-    def _restored(self, tensor: Tensor, parameter: Tensor, key: str) -> Tensor | int | float:
-        if tensor.ndim == 0 and tensor.dtype in (torch.int64, torch.float64):
-            return tensor.item()
-        return spread(tensor, parameter, key) if self.parallel.sharded else tensor.clone()  # not a view of the file
+    def _optimizer_parts(self, path: Path) -> dict[str, Tensor]:
+        """What this process needs of the optimizer's tensors in a file."""
+        likes = dict(self.backbone.named_parameters())
+        rooms = {}
+        for key, (kind, shape) in read_header(path).shapes.items():
+            if (name := key.partition("/")[2]) not in likes:
+                raise CheckpointError(f"the optimizer knows no parameter {name!r}", where=str(path))
+            rooms[key] = room(torch_type(kind), shape, likes[name], key)
+        load_parts(path, rooms)
+        return rooms
 
 
 def fresh(recipe: Recipe, seed: int) -> nn.Module:
@@ -178,6 +185,13 @@ def fresh(recipe: Recipe, seed: int) -> nn.Module:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return build_backbone(recipe)
+
+
+def _restored(tensor: Tensor) -> Tensor | int | float:
+    """A tensor of its own, not a view of the file; or the number that it stands for, see `_optimizer_tensors`."""
+    if tensor.ndim == 0 and tensor.dtype in (torch.int64, torch.float64):
+        return tensor.item()
+    return tensor.clone()
 
 
 def _is_number(value: Any) -> bool:

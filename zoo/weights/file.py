@@ -47,16 +47,14 @@ def save_weights(path: str | Path, tensors: Mapping[str, Tensor], recipe_yaml: s
     Raises: CheckpointError if a tensor cannot be stored, OSError if the disk refuses.
     """
     path = Path(path)
-    aligned = sorted(tensors, key=lambda name: (-tensors[name].element_size(), name))
-    whole = {name: tensors[name].detach().cpu().contiguous() for name in aligned}
-    metadata = {"format": FORMAT, "recipe": recipe_yaml, "card": json.dumps(dict(card), sort_keys=True)}
-    metadata["sha256"] = digest(whole, recipe_yaml, metadata["card"])
-    header = _header(whole, metadata, str(path))
+    whole = {name: tensors[name].detach().cpu().contiguous() for name in _order(tensors)}
+    card_json = json.dumps(dict(card), sort_keys=True)
+    header = framed(whole, recipe_yaml, card_json, digest(whole, recipe_yaml, card_json), str(path))
     path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as aside, aside.open("wb") as file:
-        file.write(len(header).to_bytes(8, "little") + header)
+        file.write(header)
         for tensor in whole.values():
-            file.write(_bytes(tensor))
+            file.write(raw(tensor))
 
 
 def read_weights(path: str | Path) -> Weights:
@@ -80,27 +78,43 @@ def digest(tensors: Mapping[str, Tensor], recipe_yaml: str, card: str) -> str:
     for name in sorted(tensors):
         tensor = tensors[name]
         total.update(json.dumps([name, str(tensor.dtype), *tensor.shape]).encode())
-        total.update(_bytes(tensor))
+        total.update(raw(tensor))
     return total.hexdigest()
 
 
-def _header(tensors: Mapping[str, Tensor], metadata: Mapping[str, str], where: str) -> bytes:
-    """The safetensors header; written here because the library orders its metadata by chance."""
-    entries: dict[str, Any] = {"__metadata__": dict(metadata)}
+def framed(tensors: Mapping[str, Tensor], recipe_yaml: str, card_json: str, sha256: str, where: str) -> bytes:
+    """What stands before the tensors: the header's size, the header; the library orders its metadata by chance.
+
+    Raises: CheckpointError if a tensor cannot be stored.
+    """
+    metadata = {"format": FORMAT, "recipe": recipe_yaml, "card": card_json, "sha256": sha256}
+    entries: dict[str, Any] = {"__metadata__": metadata}
     start = 0
-    for name, tensor in tensors.items():
+    for name in _order(tensors):
+        tensor = tensors[name]
         if tensor.dtype not in TYPES or name == "__metadata__":
             raise CheckpointError(f"tensor {name!r} of type {tensor.dtype} cannot be stored", where=where)
         end = start + tensor.numel() * tensor.element_size()
         entries[name] = {"dtype": TYPES[tensor.dtype], "shape": list(tensor.shape), "data_offsets": [start, end]}
         start = end
     text = json.dumps(entries, separators=(",", ":")).encode()
-    return text.ljust(-(-len(text) // 8) * 8)
+    text = text.ljust(-(-len(text) // 8) * 8)
+    return len(text).to_bytes(8, "little") + text
 
 
-def _bytes(tensor: Tensor) -> memoryview:
+def raw(tensor: Tensor) -> memoryview:
     """The bytes of a contiguous tensor on the CPU."""
     return memoryview(tensor.reshape(-1).view(torch.uint8).numpy() if tensor.numel() else b"")
+
+
+def torch_type(kind: str) -> torch.dtype:
+    """The type that a header calls so."""
+    return next(dtype for dtype, name in TYPES.items() if name == kind)
+
+
+def _order(tensors: Mapping[str, Tensor]) -> list[str]:
+    """Large elements first, so that each lies at a multiple of its size."""
+    return sorted(tensors, key=lambda name: (-tensors[name].element_size(), name))
 
 
 @contextmanager

@@ -1,6 +1,7 @@
 """What each of several processes does in the tests: run after run, in one process group.
 
-    python rank_jobs.py '[{"recipe": ..., "overrides": [...], "folder": ..., "resume": ..., "stop": [rank, step]}, ...]'
+    python rank_jobs.py '[{"recipe": ..., "overrides": [...], "folder": ..., "resume": ..., "stop": [rank, step],
+                           "full": [rank, saves]}, ...]'
 """
 
 from __future__ import annotations
@@ -16,11 +17,12 @@ from zoo.recipe import load_recipe
 from zoo.train.loop import train
 from zoo.train.ranks import joined
 from zoo.train.step import Objective, Update
+from zoo.train.storage import Writer
 
 
 def run(job: dict, rank: int) -> str:
-    """One training, perhaps with a Ctrl-C or a lack of memory in one process."""
-    update, compute = Update.__call__, Objective.__call__
+    """One training, perhaps with a Ctrl-C, a lack of memory or a full disk in one process."""
+    update, compute, write, wrote = Update.__call__, Objective.__call__, Writer.write_data, []
 
     def interrupted(self, state, batch):
         if [rank, state.step + 1] == job.get("stop"):
@@ -32,12 +34,18 @@ def run(job: dict, rank: int) -> str:
             raise torch.OutOfMemoryError("CUDA out of memory")
         return compute(self, images, *rest, **options)
 
-    Update.__call__, Objective.__call__ = interrupted, cramped
+    def refused(self, plan, planner):
+        wrote.append(self.path)
+        if [rank, len(wrote)] == job.get("full"):
+            raise OSError(28, "No space left on device")
+        return write(self, plan, planner)
+
+    Update.__call__, Objective.__call__, Writer.write_data = interrupted, cramped, refused
     try:
         return train(load_recipe(job["recipe"], job["overrides"]), job["folder"], device="cpu",
                      resume=job.get("resume", False))  # fmt: skip
     finally:
-        Update.__call__, Objective.__call__ = update, compute
+        Update.__call__, Objective.__call__, Writer.write_data = update, compute, write
 
 
 if __name__ == "__main__":

@@ -14,8 +14,10 @@ import pytest
 import torch
 from tiny_runs import losses, same, tensors, trained
 
+from zoo.recipe import load_recipe
 from zoo.train.launch import launch
 from zoo.train.ranks import Ranks, environment, first_host
+from zoo.weights.file import read_weights, save_weights
 
 ROOT, JOBS = Path(__file__).parents[3], Path(__file__).with_name("rank_jobs.py")
 ENV = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
@@ -26,6 +28,7 @@ STEPS = "train.steps=12"
 def runs(recipe_file, tmp_path_factory):
     """Folders of runs in two processes, by name; all are trained in one go."""
     root = tmp_path_factory.mktemp("ranks")
+    trained(load_recipe(recipe_file, ["train.steps=5"]), root / "from one")
     cases = {
         "ddp": {}, "micro": {"overrides": ["train.micro_batch=1", "train.val_every=6"]},
         "fsdp": {"overrides": ["train.parallel=fsdp", "train.val_every=6", "train.preview_every=12"]},
@@ -34,22 +37,29 @@ def runs(recipe_file, tmp_path_factory):
         "sharded parts": {"stop": [1, 7], "overrides": ["train.parallel=fsdp"]},
         "sharded parts again": {"folder": "sharded parts", "resume": True, "overrides": ["train.parallel=fsdp"]},
         "to one": {"stop": [0, 9], "overrides": ["train.parallel=fsdp"]},
+        "to three": {"stop": [0, 9], "overrides": ["train.parallel=fsdp"]},
+        "from one": {"resume": True, "overrides": ["train.parallel=fsdp"]},
+        "full": {"full": [1, 3], "overrides": ["train.parallel=fsdp", "train.save_every=6"]},
     }  # fmt: skip
+    done = started(root, recipe_file, cases, 2)
+    said = dict(zip(cases, (line for line in done.stdout.splitlines() if line.startswith("0 "))))
+    return root, said, done.stdout
+
+
+def started(root: Path, recipe_file: Path, cases: dict[str, dict], processes: int) -> subprocess.CompletedProcess:
+    """Train them under torchrun."""
     jobs = [{**case, "recipe": str(recipe_file), "overrides": [STEPS, *case.get("overrides", [])],
              "folder": str(root / case.get("folder", name))} for name, case in cases.items()]  # fmt: skip
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", str(JOBS),
-               json.dumps(jobs)]  # fmt: skip
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}",
+               str(JOBS), json.dumps(jobs)]  # fmt: skip
     done = subprocess.run(command, cwd=ROOT, env=ENV, capture_output=True, text=True, timeout=240)
     assert done.returncode == 0, done.stderr[-4000:]
-    said = dict(zip(cases, (line for line in done.stdout.splitlines() if line.startswith("0 "))))
-    return root, said
+    return done
 
 
 @pytest.fixture(scope="module")
 def alone(recipe_file, tmp_path_factory):
     """The same run in one process."""
-    from zoo.recipe import load_recipe
-
     folder = tmp_path_factory.mktemp("alone")
     trained(load_recipe(recipe_file, [STEPS, "train.val_every=6"]), folder)
     return folder
@@ -80,7 +90,7 @@ def test_spread_weights_draw_previews(runs):
 
 @pytest.mark.parametrize(("name", "whole"), [("parts", "ddp"), ("sharded parts", "fsdp")])
 def test_a_signal_to_one_process_stops_both_and_the_run_goes_on_exactly(runs, name, whole):
-    root, said = runs
+    root, said, _ = runs
     assert "stopped by another process at step 7" in said[name] and "finished 12" in said[f"{name} again"]
     assert same(tensors(root / name, 12), tensors(root / whole, 12))
     assert curve(root / name) == curve(root / whole)
@@ -92,6 +102,32 @@ def test_what_two_processes_saved_one_continues(runs, alone, tiny):
     one, two = tensors(alone, 12), tensors(folder, 12)
     assert all((one[key] - two[key]).norm() <= 2e-4 * max(one[key].norm(), 1e-3) for key in one)
     assert curve(folder) == pytest.approx(curve(alone), rel=1e-6)
+
+
+@pytest.mark.parametrize("name", ["from one", "to three"])
+def test_what_some_processes_saved_any_number_continues_in_parts(runs, alone, recipe_file, name):
+    if name == "to three":
+        started(runs[0], recipe_file, {name: {"resume": True, "overrides": ["train.parallel=fsdp"]}}, 3)
+    one, other = tensors(alone, 12), tensors(runs[0] / name, 12)
+    assert all((one[key] - other[key]).norm() <= 2e-4 * max(one[key].norm(), 1e-3) for key in one)
+    assert curve(runs[0] / name)[-2:] == pytest.approx(curve(alone)[-2:], rel=1e-6)
+
+
+def test_what_each_process_wrote_its_rows_of_is_the_file_that_one_would_have_written(runs, tmp_path):
+    folder = runs[0] / "fsdp/checkpoints/step-00000012"
+    files = sorted(folder.glob("*.safetensors"))
+    assert {p.name for p in folder.iterdir()} - {p.name for p in files} == {"MANIFEST.json"} and len(files) == 4
+    for file in files:
+        held = read_weights(file)
+        save_weights(tmp_path / file.name, held.tensors, held.recipe_yaml, held.card)
+        assert file.read_bytes() == (tmp_path / file.name).read_bytes(), file.name
+
+
+def test_a_full_disk_of_one_process_costs_one_save_of_all(runs, alone):
+    root, said, everything = runs
+    assert everything.count("NOT SAVED at step 6: [Errno 28] No space left on device") == 1
+    assert "finished 12" in said["full"] and curve(root / "full") == pytest.approx(curve(alone), rel=1e-6)
+    assert [p.name for p in (root / "full/checkpoints").iterdir()] == ["step-00000012"]
 
 
 def test_the_command_starts_its_processes_and_a_signal_to_it_saves_once(recipe_file, tiny, tmp_path):

@@ -1,0 +1,56 @@
+"""Commands of the package in processes of their own, and what their run folders say; for the tools beside this file."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import statistics
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[1]
+RESULTS = ROOT / "docs/results"
+Records = list[dict[str, Any]]
+
+
+def zoo(command: str, *arguments: str, log: Path, term_after: float = 0.0) -> str:
+    """Run `zoo-COMMAND`, perhaps with SIGTERM after some seconds; returns what it said, which is also in `log`.
+
+    Raises: RuntimeError if it fails.
+    """
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))}
+    print(f"zoo-{command} {' '.join(arguments)}", flush=True)
+    with log.open("w") as out:
+        process = subprocess.Popen([sys.executable, "-u", "-m", f"zoo.cli.{command}", *arguments], env=env, stdout=out,
+                                   stderr=subprocess.STDOUT)  # fmt: skip
+        try:
+            process.wait(term_after or None)
+        except subprocess.TimeoutExpired:
+            process.send_signal(signal.SIGTERM)
+            process.wait(120)
+    said = log.read_text(errors="replace")
+    print(said[-400:], flush=True)
+    if process.returncode:
+        raise RuntimeError(f"zoo-{command} ended with {process.returncode}: {said[-2000:]}")
+    return said
+
+
+def records(folder: Path) -> Records:
+    """The metrics of a run."""
+    return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+
+
+def speed(found: Records) -> float:
+    """Images a second once it is warm: the median."""
+    return statistics.median(r["images_per_second"] for r in found if "images_per_second" in r)
+
+
+def machine() -> dict[str, str]:
+    """Where the figures come from."""
+    import torch
+
+    gpu = torch.cuda.is_available()
+    return {"device": torch.cuda.get_device_name() if gpu else "CPU", "torch": torch.__version__}
