@@ -16,9 +16,11 @@ import pytest
 import torch
 from PIL import Image
 
+from zoo.ablate import launch
 from zoo.ablate import task as tasks
 from zoo.ablate.plan import saved_bytes
 from zoo.cli.ablate import main, parser
+from zoo.cli.ablation import work
 from zoo.train.step import Objective, Update
 
 ROOT = Path(__file__).parents[3]
@@ -207,6 +209,39 @@ def test_two_devices_share_the_rows(recipe_file, tmp_path, capsys):
     assert main([str(recipe_file), *words]) == 0
     said = capsys.readouterr().out
     assert said.count("starts on cpu") == 2 and said.count("is done") == 2 and len(rows(tmp_path)) == 2
+
+
+@pytest.mark.parametrize(("visible", "expected"), [(None, ["0", "1", "2"]), ("4,6,7", ["4", "6", "7"])])
+def test_every_gpu_gets_a_row_of_its_own(recipe_file, tmp_path, monkeypatch, visible, expected):
+    """Three GPUs that are none: the rows that are given to them are worked on here."""
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    if visible:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    started, busy = [], set()
+
+    class Process:
+        """Done with its row at once, and heard to be so at the third question."""
+
+        def __init__(self, command, env, **options):
+            self.place, self.asked, self.returncode = env["CUDA_VISIBLE_DEVICES"], 0, 0
+            assert command[-1] == "cuda" and self.place not in busy
+            started.append(self.place)
+            busy.add(self.place)
+            work(Path(command[command.index("--task") + 1]), "cpu")
+
+        def poll(self):
+            self.asked += 1
+            if self.asked < 3:
+                return None
+            busy.discard(self.place)
+            return 0
+
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 3)
+    monkeypatch.setattr(launch.subprocess, "Popen", Process)
+    words = ["--drop", "long_skip", "--set", "wide", "--set", "backbone.depth=1", "--metrics", "none", "--shown", "2"]
+    assert main([str(recipe_file), *words, "--out", str(tmp_path)]) == 0
+    assert started[:3] == expected and len(started) == 4 and started[3] in expected
+    assert list(rows(tmp_path)) == ["full", "-long_skip", "wide", "depth=1"]
 
 
 def test_a_row_that_fails_does_not_stop_the_others(recipe_file, tmp_path, capsys):
