@@ -237,7 +237,7 @@ def test_every_gpu_gets_a_row_of_its_own(recipe_file, tmp_path, monkeypatch, vis
             return 0
 
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 3)
-    monkeypatch.setattr(launch.subprocess, "Popen", Process)
+    monkeypatch.setattr(launch, "subprocess", types.SimpleNamespace(Popen=Process))
     words = ["--drop", "long_skip", "--set", "wide", "--set", "backbone.depth=1", "--metrics", "none", "--shown", "2"]
     assert main([str(recipe_file), *words, "--out", str(tmp_path)]) == 0
     assert started[:3] == expected and len(started) == 4 and started[3] in expected
