@@ -56,6 +56,7 @@ def measured(run: Path, recipe: Recipe, protocol: Mapping[str, Any],
         return {}, {}
     evaluate, found, how = evaluator(), {}, {}
     for draw in range(protocol["draws"]):
+        print(f"measuring {protocol['count']:,} samples, draw {draw + 1} of {protocol['draws']}", flush=True)
         result = evaluate(str(run), metrics=tuple(protocol["metrics"]), extractor=protocol["extractor"],
                           count=protocol["count"], reference=protocol["reference"], device=device,
                           overrides=drawing(recipe), seed=draw)  # fmt: skip
