@@ -174,7 +174,8 @@ def test_metrics_come_from_the_evaluator_with_paired_noise(recipe_file, tmp_path
         return types.SimpleNamespace(metrics={"fd_stand_in": 10 + worse + 0.1 * options["seed"]},
                                      protocol={"extractor": "stand-in"})  # fmt: skip
 
-    monkeypatch.setitem(sys.modules, "zoo.eval", types.SimpleNamespace(evaluate=evaluate))
+    monkeypatch.setattr("zoo.eval.api.evaluate", evaluate)
+    monkeypatch.setattr("zoo.cli.ablation.ready", lambda *given: None)
     words = ["--metrics", "fd", "--count", "20", "--draws", "3", "--device", "cpu", "--out", str(tmp_path)]
     assert main([str(recipe_file), "--drop", "long_skip", "--set", "sampler.steps=3", *words]) == 0
     assert [(name, seed) for name, seed, *_ in asked] == [(n, s) for n in ("full", "full", "long_skip")
@@ -186,10 +187,18 @@ def test_metrics_come_from_the_evaluator_with_paired_noise(recipe_file, tmp_path
     assert found["measured_by"] == {"extractor": "stand-in"}
 
 
-def test_without_an_evaluator_nothing_is_trained(recipe_file, tmp_path, monkeypatch, capsys):
-    monkeypatch.setitem(sys.modules, "zoo.eval", None)
-    assert main([str(recipe_file), "--drop", "long_skip", "--device", "cpu", "--out", str(tmp_path / "a")]) == 2
-    assert "--metrics none" in capsys.readouterr().err and not (tmp_path / "a").exists()
+@pytest.mark.parametrize(("words", "message"), [
+    (["--metrics", "fdd"], "did you mean 'fd'"),
+    (["--metrics", "fid"], "FID is the name for the published Inception network"),
+    (["--extractor", "efficientnet"], "did you mean 'efficientnet_lite0'"),
+    (["--reference", "lost.npz"], "lost.npz"),
+])  # fmt: skip
+def test_metrics_that_cannot_be_computed_are_told_before_anything_is_trained(recipe_file, tmp_path, capsys, words,
+                                                                             message):  # fmt: skip
+    pytest.importorskip("efficientnet_lite_pytorch")
+    command = [str(recipe_file), "--drop", "long_skip", *words, "--device", "cpu", "--out", str(tmp_path / "a")]
+    assert main(command) == 2
+    assert message in capsys.readouterr().err and not (tmp_path / "a").exists()
 
 
 def test_losses_of_another_kind_are_not_compared(recipe_file, tmp_path):
