@@ -3,8 +3,8 @@
     python tools/paper_tables.py            write the pages
     python tools/paper_tables.py --check    say which are out of date; exit code 1 if any is
 
-Published figures stand here once; ours are counted from the recipes on tensors without memory, and measured ones are
-read from the JSON files under docs/results/.
+Published figures stand here once, each with the mark of its source; ours are counted from the recipes on tensors
+without memory, and measured ones are read from the JSON files under docs/results/.
 """
 
 from __future__ import annotations
@@ -38,9 +38,22 @@ the command fills it.
 """
 
 
+NOT_FOUND = "not found"
+"""A published figure of which this project has no source; nothing is guessed."""
+SOURCES = {
+    "D": "DiM, Teng et al. 2024, arXiv 2405.14224: its training settings, updates times batch",
+    "D1": "DiM, Table 1", "D2": "DiM, Table 2", "D3": "DiM, Table 3", "D4": "DiM, Table 4", "D6": "DiM, Table 6",
+    "U": "U-ViT, Bao et al. 2023, arXiv 2209.12152, and its list of released models; images: updates times batch",
+    "T": "DiT, Peebles & Xie 2023, arXiv 2212.09748, and its list of released models",
+    "F": "quoted by FiTv2, Wang et al. 2024, arXiv 2410.13925, Tables IV and VI",
+    "C": "quoted by DiCo, Ai et al. 2025, arXiv 2505.11196, its table of ImageNet at 256 px",
+}  # fmt: skip
+"""Mark behind a published figure -> where it stands."""
+
+
 @dataclass(frozen=True)
 class Model:
-    """One line of a published table; texts as the paper has them."""
+    """One line of a published table; texts as the paper has them, each with the mark of its source."""
 
     name: str
     recipe: str
@@ -64,31 +77,35 @@ class Page:
 
 MODELS = [
     Page(1, "Sizes of DiM", [
-        Model("DiM-S, 25 blocks of width 512", "dim_s_cifar", "50M", "12", "64M"),
-        Model("DiM-L, 49 blocks of width 1024", "dim_l_imagenet256", "380M", "94", "307M"),
-        Model("DiM-H, 49 blocks of width 1536", "dim_h_imagenet256", "860M", "210", "319M"),
+        Model("DiM-S, 25 blocks of width 512", "dim_s_cifar", "50M [D1]", "12 [D1]"),
+        Model("DiM-L, 49 blocks of width 1024", "dim_l_imagenet256", "380M [D1]", "94 [D1]"),
+        Model("DiM-H, 49 blocks of width 1536", "dim_h_imagenet256", "860M [D1]", "210 [D1]"),
     ], "Inputs of 32 x 32: pixels for S, latents of 256 px images for L and H.", "zoo-list recipes {0} --long"),
     Page(2, "ImageNet at 256 px", [
-        Model("U-ViT-L/2", "uvit_l_imagenet256", "287M", "77", "307M", "3.52", "its own report says 3.40"),
-        Model("U-ViT-H/2", "uvit_h_imagenet256", "501M", "133", "500M", "2.29", "500k updates of 1,024: 512M images"),
-        Model("DiT-XL/2", "dit_xl2_imagenet256", "675M", "119", "1792M", "2.27", "7M updates of 256"),
-        Model("DiM-L", "dim_l_imagenet256", "380M", "94", "307M", "2.64"),
-        Model("DiM-H", "dim_h_imagenet256", "860M", "210", "319M", "2.40",
-              "425k updates of 768: 326M images; the authors list 2.21 after 625k"),
+        Model("U-ViT-L/2", "uvit_l_imagenet256", "287M [C]", "77 [C]", "307M [U]", "3.52 [D2]",
+              "its own report says 3.40 [U]"),
+        Model("U-ViT-H/2", "uvit_h_imagenet256", "501M [C]", "133 [C]", "500M [D2]", "2.29 [U]",
+              "500k updates of 1,024: 512M images [U]"),
+        Model("DiT-XL/2", "dit_xl2_imagenet256", "675M [C]", "119 [T]", "1792M [F]", "2.27 [T]"),
+        Model("DiM-L", "dim_l_imagenet256", "380M [D1]", "94 [D1]", "307M [D]", "2.64 [D2]"),
+        Model("DiM-H", "dim_h_imagenet256", "860M [D1]", "210 [D1]", "319M [D2]", "2.40 [D2]",
+              "425k updates of 768: 326M images [D]; after 625k the authors list 2.21, so quoted [C]"),
     ], "Class-conditional, guidance of weight 1.4, 50 network calls, FID of 50,000 samples."),
     Page(3, "ImageNet at 512 px", [
-        Model("U-ViT-L/4", "uvit_l_imagenet512", "287M", "77", "307M", "4.67", "its own report says 500k updates"),
-        Model("U-ViT-H/4", "uvit_h_imagenet512", "501M", "133", "", "4.05", "500k updates of 1,024: 512M images"),
-        Model("DiT-XL/2", "dit_xl2_imagenet512", "675M", "524", "768M", "3.04", "its own report says 525 GFlops"),
-        Model("DiM-H, fine-tuned", "dim_h_imagenet512", "860M", "708", "+15M", "3.94",
-              "15M images at 512 px after those at 256; later tables quote 3.78"),
+        Model("U-ViT-L/4", "uvit_l_imagenet512", NOT_FOUND, NOT_FOUND, "300k updates [D3]", "4.67 [U]",
+              "its own report says 500k updates [U]"),
+        Model("U-ViT-H/4", "uvit_h_imagenet512", "501M [F]", NOT_FOUND, "512M [F]", "4.05 [U]"),
+        Model("DiT-XL/2", "dit_xl2_imagenet512", "675M [F]", "524 [D3]", "768M [F]", "3.04 [T]",
+              "its own report says 525 GFlops [T]"),
+        Model("DiM-H, fine-tuned", "dim_h_imagenet512", "860M [D1]", "708 [D3]", "+15M [D3]", "3.94 [D3]",
+              "15M images at 512 px after those at 256; later 3.78 after +26M [F]"),
     ], "Class-conditional, guidance of weight 1.7, 50 network calls, FID of 50,000 samples."),
     Page(5, "CIFAR-10, unconditional", [
-        Model("U-ViT-S/2", "uvit_s_cifar", "44M", "", "64M", "3.11", "from its own report"),
-        Model("DiM-S", "dim_s_cifar", "50M", "12", "64M", "2.92"),
-        Model("Plain Mamba", "mamba_s_cifar", "", "", "", "", "ours: the parameters of DiM-S without its additions"),
-    ], "Figures of the paper's own Table 5 are not among the facts that this project was written from, and we do not "
-       "guess them. This page gathers the published CIFAR-10 figures that are; 1,000 Euler-Maruyama steps, FID of "
+        Model("U-ViT-S/2", "uvit_s_cifar", "44M [U]", NOT_FOUND, "64M [U]", "3.11 [U]"),
+        Model("DiM-S", "dim_s_cifar", "50M [D1]", "12 [D1]", "64M [D]", "2.92 [D4]"),
+        Model("Plain Mamba", "mamba_s_cifar", note="ours: the parameters of DiM-S without its additions"),
+    ], "**The paper's own Table 5: not found.** No source that this project could read shows it, and nothing is "
+       "guessed. This page gathers the published CIFAR-10 figures that were found; 1,000 Euler-Maruyama steps, FID of "
        "50,000 samples against the training images."),
 ]  # fmt: skip
 ABLATIONS = {
@@ -111,22 +128,34 @@ def pages() -> Iterator[tuple[Path, str]]:
 
 
 def model_page(page: Page) -> str:
-    """A published table of models."""
-    head = ["model", "parameters, published", "ours", "GFlops, published", "counted their way", "truly",
-            "images, published", "FID, published", "ours", "note"]  # fmt: skip
-    lines = [[m.name, m.parameters, *_counts(m.recipe, 0), m.gflops, *_counts(m.recipe, 1), m.images, m.fid,
-              measured(m.recipe), m.note] for m in page.models]  # fmt: skip
-    commands = "\n".join(f"{page.command.format(m.recipe)}  # {m.name}" for m in page.models if known(m.recipe))
-    return _text(page.number, page.title, page.about, markdown(head, lines), commands, HOW)
+    """A published table of models, without the columns in which nothing is published."""
+    models = page.models
+    columns = [("model", [m.name for m in models])]
+    for name, told, *own in (
+        ("parameters", [m.parameters for m in models], ("ours", [_count(m.recipe) for m in models])),
+        ("GFlops", [m.gflops for m in models], ("counted their way", [_macs(m.recipe, "paper_macs") for m in models]),
+         ("truly", [_macs(m.recipe, "macs") for m in models])),
+        ("images", [m.images for m in models]),
+        ("FID", [m.fid for m in models], ("ours", [measured(m.recipe) for m in models])),
+    ):
+        columns += [(f"{name}, published", told), *own] if any(told) else []
+    columns += [("note", [m.note for m in models])] if any(m.note for m in models) else []
+    table = markdown([head for head, _ in columns], list(zip(*(cells for _, cells in columns))))
+    commands = "\n".join(f"{page.command.format(m.recipe)}  # {m.name}" for m in models if known(m.recipe))
+    return _text(page.number, page.title, page.about, table, commands, legend(table), HOW)
 
 
-def _counts(recipe: str, which: int) -> list[str]:
-    """[parameters] or [multiply-adds their way, truly]; empty for a recipe that is not shipped."""
-    if not known(recipe):
-        return [""] if which == 0 else ["", ""]
-    sizes = size(recipe)
-    return [f"{sizes['parameters']:,}"] if which == 0 else [_giga(sizes["paper_macs"] or sizes["macs"]),
-                                                            _giga(sizes["macs"])]  # fmt: skip
+def legend(text: str) -> str:
+    """The sources whose marks stand in a text."""
+    return "\n".join(f"- {mark}: {source}" for mark, source in SOURCES.items() if f"[{mark}]" in text)
+
+
+def _count(recipe: str) -> str:
+    return f"{size(recipe)['parameters']:,}" if known(recipe) else ""
+
+
+def _macs(recipe: str, which: str) -> str:
+    return _giga(size(recipe)[which] or size(recipe)["macs"]) if known(recipe) else ""
 
 
 def ablation_page(number: int, head: str, about: str) -> str:
@@ -136,7 +165,7 @@ def ablation_page(number: int, head: str, about: str) -> str:
     rows, _ = counted(rows_of(recipe, changes, figures))
     rows = rows if "full" in figures else rows[1:]
     found = studies([row.label for row in rows])
-    columns = ["row", "changed", "parameters", "counted their way", "truly", "FID, published"]
+    columns = ["row", "changed", "parameters", "counted their way", "truly", f"FID, published [D{number}]"]
     columns += [f"{study['recipe']}: {title(name)}{', difference' * k}" for study in found for name in _metrics(study)
                 for k in (0, 1)]  # fmt: skip
     lines = [[row.label, "; ".join(row.against(recipe)), f"{row.counts['parameters']:,}",
@@ -145,7 +174,8 @@ def ablation_page(number: int, head: str, about: str) -> str:
              for row in rows]  # fmt: skip
     told = [f"- `{s['recipe']}`: {note}" for s in found for note in s["notes"] if not note.startswith("The published")]
     command = f"zoo-ablate {ABLATED} --table {number} --seeds 3 --count 50000 --metrics fid --extractor inception"
-    return _text(number, head, about, markdown(columns, lines), command, NOISE, HOW, *told)
+    table = markdown(columns, lines)
+    return _text(number, head, about, table, command, legend(table), NOISE, HOW, *told)
 
 
 def studies(labels: Sequence[str]) -> list[dict[str, Any]]:

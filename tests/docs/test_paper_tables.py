@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import re
 import shlex
 import sys
 from pathlib import Path
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
+MARK = re.compile(r" \[[A-Z]\d?\]")
 
 
 @pytest.fixture(scope="module")
@@ -43,8 +45,20 @@ def test_there_is_a_page_for_each_of_the_six_tables_and_all_are_up_to_date(pages
     ("table6.md", ["two_way", "50,568,716", "2.91"]),
 ])  # fmt: skip
 def test_published_and_counted_figures_stand_side_by_side(pages, page, line):
-    rows = [[cell.strip() for cell in row.split("|")] for row in pages[page][1].splitlines() if row.startswith("|")]
+    rows = [[MARK.sub("", cell.strip()) for cell in row.split("|")] for row in pages[page][1].splitlines()]
     assert any(set(line) <= set(row) for row in rows)
+
+
+def test_every_published_figure_has_a_source_or_says_that_none_was_found(script, pages):
+    for page in script.MODELS:
+        told = [text for m in page.models for text in (m.parameters, m.gflops, m.images, m.fid) if text]
+        for text in told:
+            assert text == script.NOT_FOUND or MARK.findall(text)[0].strip(" []") in script.SOURCES, text
+        legend = pages[f"table{page.number}.md"][1]
+        for mark in {m.strip(" []") for text in told for m in MARK.findall(text)}:
+            assert f"- {mark}: {script.SOURCES[mark]}" in legend
+    for number in (4, 6):
+        assert f"FID, published [D{number}]" in pages[f"table{number}.md"][1]
 
 
 def test_every_zoo_ablate_command_of_a_page_is_one_that_parses(pages):
@@ -65,4 +79,4 @@ def test_a_measured_figure_appears_beside_the_published_one(script, tmp_path, mo
         text = script.model_page(script.MODELS[1])
     finally:
         script.results.cache_clear()
-    assert "| 2.64 | 2.71 |" in text
+    assert "| 2.64 [D2] | 2.71 |" in text

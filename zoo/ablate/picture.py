@@ -91,7 +91,7 @@ def bars(pen: ImageDraw.ImageDraw, left: int, figures: dict[str, Figure], order:
                 pen.line((x, middle - half / 2, x, middle + half / 2), fill=INK, width=SHARP)
             tip = figure.mean + figure.doubt
         pen.text((across(tip) + 5 * SHARP, middle), f"{figure.mean:.4g}", INK, small, anchor="lm")
-    told = f"± of the difference to {order[0]}, two standard errors; pale: within it; axis from {start:.3g}"
+    told = f"± of the difference to {order[0]}, 95 % interval; pale: within it; axis from {start:.3g}"
     pen.text(((left + PANEL - 24) * SHARP, (HEIGHT - 20) * SHARP), told, INK, _font(11), anchor="rm")
     pen.text(((left + 24) * SHARP, 14 * SHARP), head, INK, _font(14), anchor="lt")
 

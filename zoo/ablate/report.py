@@ -63,7 +63,7 @@ class Report:
             f"Every row saw {train['steps'] * train['batch']:,} images ({train['steps']:,} updates of "
             f"{train['batch']}), {_count(study.seeds, 'training seed')}; rows share seeds, order of data, noise and "
             "times, so differences are paired.",
-            f"± is two standard errors. {ALIKE} marks a difference that is smaller than its own: it is noise.",
+            f"± is half the 95 % interval. {ALIKE} marks a difference that is smaller than its own: it is noise.",
         ]
         if study.seeds == 1:
             told.append("With one training seed, ± covers the evaluation only; another seed may differ by more. "

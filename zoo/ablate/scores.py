@@ -10,10 +10,10 @@ import torch
 from torch import nn
 
 from zoo.builder import section
-from zoo.errors import ZooError
 from zoo.recipe import Recipe
 from zoo.recipe.schema import SAMPLED
 from zoo.recipe.yaml import inline
+from zoo.sampling.api import pick_device
 from zoo.sampling.generate import evaluating
 from zoo.train.feed import Feed
 from zoo.train.ranks import Ranks
@@ -54,8 +54,11 @@ def measured(run: Path, recipe: Recipe, protocol: Mapping[str, Any],
     """
     if not protocol["metrics"]:
         return {}, {}
-    evaluate, found, how = evaluator(), {}, {}
+    from zoo.eval import evaluate
+
+    found, how = {}, {}
     for draw in range(protocol["draws"]):
+        print(f"measuring {protocol['count']:,} samples, draw {draw + 1} of {protocol['draws']}", flush=True)
         result = evaluate(str(run), metrics=tuple(protocol["metrics"]), extractor=protocol["extractor"],
                           count=protocol["count"], reference=protocol["reference"], device=device,
                           overrides=drawing(recipe), seed=draw)  # fmt: skip
@@ -70,17 +73,23 @@ def drawing(recipe: Recipe) -> list[str]:
     return [f"{name}={inline(recipe[name])}" for name in SAMPLED]
 
 
-def evaluator():
-    """`zoo.eval.evaluate`.
+def ready(protocol: Mapping[str, Any], recipe: Recipe, device: str) -> None:
+    """See to it that the metrics can be computed, before anything is trained; the reference's statistics are kept.
 
-    Raises: ZooError if this installation has none.
+    Raises: ZooError for unknown metrics, a missing extractor, or a reference that does not fit.
     """
-    try:
-        from zoo.eval import evaluate
-    except ImportError as error:
-        raise ZooError(f"metrics cannot be computed here: {error}", where="--metrics",
-                       fix="pip install 'backbone-zoo[metrics]', or give --metrics none for losses alone") from error
-    return evaluate
+    from zoo.eval.collect import Watch, default_cache
+    from zoo.eval.figures import open_metrics
+    from zoo.eval.lens import Lens
+    from zoo.eval.reference import find_reference, pixel_size
+
+    if not protocol["metrics"]:
+        return
+    lens = Lens(protocol["extractor"], pick_device(device))
+    figures = open_metrics(protocol["metrics"], lens)
+    if figures.compare:
+        find_reference(protocol["reference"] or recipe, None, pixel_size(recipe), lens, figures.reference_needs,
+                       cache=default_cache(), watch=Watch(say=print))  # fmt: skip
 
 
 def comparable(base: Recipe, other: Recipe) -> bool:

@@ -14,7 +14,7 @@ from zoo.ablate.picture import draw_samples, draw_study
 from zoo.ablate.plan import costs
 from zoo.ablate.report import Report, giga, write
 from zoo.ablate.rows import counted, prepared, rows_of
-from zoo.ablate.scores import evaluator
+from zoo.ablate.scores import ready
 from zoo.ablate.study import Study
 from zoo.ablate.task import run_task
 from zoo.cli.table import Table, show
@@ -98,11 +98,12 @@ def run(study: Study, device: str) -> int:
 
     Raises: ZooError if another zoo-ablate works in this folder, or metrics cannot be computed.
     """
-    if study.protocol["metrics"]:
-        evaluator()  # better now than after the training
+    devices, pending = devices_of(device), study.pending()
+    if pending:
+        ready(study.protocol, study.base.recipe, devices[0])  # better now than after the training
     study.folder.mkdir(parents=True, exist_ok=True)
     with Lock(study.folder):
-        failures = run_all(study.folder, study.pending(), devices_of(device), lambda text: print(text, flush=True))
+        failures = run_all(study.folder, pending, devices, lambda text: print(text, flush=True))
     report = Report.of(study, failures)
     if report.rows:
         finish(report)

@@ -103,7 +103,8 @@ def _sweep(asked: Request, text: str, out: Path | None) -> None:
 
     with Progress((asked.count or 1000) * len(sweep.values), 0) as bar:
         found = sweep_over(_placed(asked), sweep, folder, Watch(image=partial(bar.drawn, 1)), tell)
-    print(plain_text(Table("sweep", headline(found[0]), [sweep.key, *found[0].metrics], results)))
+    about = f"{headline(found[0])}; {sweep.key} from row to row"
+    print(plain_text(Table("sweep", about, [sweep.key, *found[0].metrics], results)))
     print(f"sweep.json and sweep.svg in {folder}")
 
 

@@ -78,8 +78,8 @@ class Comparison:
         subject = [d.field for d in self.differences if d.kind == "subject"]
         if subject:
             return f"comparable: the same yardstick; they differ in {', '.join(subject)}"
-        chance = [d.field for d in self.differences if d.kind == "chance"]
-        return f"comparable: the same thing measured twice{f', apart from {chr(44).join(chance)}' if chance else ''}"
+        chance = ", ".join(d.field for d in self.differences if d.kind == "chance")
+        return f"comparable: the same thing measured twice{chance and f', apart from {chance}'}"
 
 
 def compare(ours: Result, theirs: Result) -> Comparison:

@@ -36,3 +36,14 @@ def published(url: str, name: str, sha256: str) -> Path:
             raise DataError(f"cannot fetch {url}: {error}",
                             fix=f"fetch it elsewhere and set extractor.weights=FILE; {OTHERWISE}") from error
     return path
+
+
+def tensors(path: Path) -> dict[str, torch.Tensor]:
+    """What a file of tensors holds; nothing in it is run.
+
+    Raises: DataError if it is missing, damaged, or holds anything else.
+    """
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch raises nearly anything on damaged or hostile files
+        raise DataError(f"not a file of tensors: {str(error).splitlines()[0]}", where=str(path)) from error

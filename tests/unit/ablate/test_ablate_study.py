@@ -16,8 +16,10 @@ import pytest
 import torch
 from PIL import Image
 
+from zoo.ablate import launch
 from zoo.ablate import task as tasks
 from zoo.cli.ablate import main, parser
+from zoo.cli.ablation import work
 from zoo.train.step import Objective, Update
 
 ROOT = Path(__file__).parents[3]
@@ -171,7 +173,8 @@ def test_metrics_come_from_the_evaluator_with_paired_noise(recipe_file, tmp_path
         return types.SimpleNamespace(metrics={"fd_stand_in": 10 + worse + 0.1 * options["seed"]},
                                      protocol={"extractor": "stand-in"})  # fmt: skip
 
-    monkeypatch.setitem(sys.modules, "zoo.eval", types.SimpleNamespace(evaluate=evaluate))
+    monkeypatch.setattr("zoo.eval.api.evaluate", evaluate)
+    monkeypatch.setattr("zoo.cli.ablation.ready", lambda *given: None)
     words = ["--metrics", "fd", "--count", "20", "--draws", "3", "--device", "cpu", "--out", str(tmp_path)]
     assert main([str(recipe_file), "--drop", "long_skip", "--set", "sampler.steps=3", *words]) == 0
     assert [(name, seed) for name, seed, *_ in asked] == [(n, s) for n in ("full", "full", "long_skip")
@@ -183,10 +186,18 @@ def test_metrics_come_from_the_evaluator_with_paired_noise(recipe_file, tmp_path
     assert found["measured_by"] == {"extractor": "stand-in"}
 
 
-def test_without_an_evaluator_nothing_is_trained(recipe_file, tmp_path, monkeypatch, capsys):
-    monkeypatch.setitem(sys.modules, "zoo.eval", None)
-    assert main([str(recipe_file), "--drop", "long_skip", "--device", "cpu", "--out", str(tmp_path / "a")]) == 2
-    assert "--metrics none" in capsys.readouterr().err and not (tmp_path / "a").exists()
+@pytest.mark.parametrize(("words", "message"), [
+    (["--metrics", "fdd"], "did you mean 'fd'"),
+    (["--metrics", "fid"], "FID is the name for the published Inception network"),
+    (["--extractor", "efficientnet"], "did you mean 'efficientnet_lite0'"),
+    (["--reference", "lost.npz"], "lost.npz"),
+])  # fmt: skip
+def test_metrics_that_cannot_be_computed_are_told_before_anything_is_trained(recipe_file, tmp_path, capsys, words,
+                                                                             message):  # fmt: skip
+    pytest.importorskip("efficientnet_lite_pytorch")
+    command = [str(recipe_file), "--drop", "long_skip", *words, "--device", "cpu", "--out", str(tmp_path / "a")]
+    assert main(command) == 2
+    assert message in capsys.readouterr().err and not (tmp_path / "a").exists()
 
 
 def test_losses_of_another_kind_are_not_compared(recipe_file, tmp_path):
@@ -206,6 +217,39 @@ def test_two_devices_share_the_rows(recipe_file, tmp_path, capsys):
     assert main([str(recipe_file), *words]) == 0
     said = capsys.readouterr().out
     assert said.count("starts on cpu") == 2 and said.count("is done") == 2 and len(rows(tmp_path)) == 2
+
+
+@pytest.mark.parametrize(("visible", "expected"), [(None, ["0", "1", "2"]), ("4,6,7", ["4", "6", "7"])])
+def test_every_gpu_gets_a_row_of_its_own(recipe_file, tmp_path, monkeypatch, visible, expected):
+    """Three GPUs that are none: the rows that are given to them are worked on here."""
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    if visible:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    started, busy = [], set()
+
+    class Process:
+        """Done with its row at once, and heard to be so at the third question."""
+
+        def __init__(self, command, env, **options):
+            self.place, self.asked, self.returncode = env["CUDA_VISIBLE_DEVICES"], 0, 0
+            assert command[-1] == "cuda" and self.place not in busy
+            started.append(self.place)
+            busy.add(self.place)
+            work(Path(command[command.index("--task") + 1]), "cpu")
+
+        def poll(self):
+            self.asked += 1
+            if self.asked < 3:
+                return None
+            busy.discard(self.place)
+            return 0
+
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 3)
+    monkeypatch.setattr(launch, "subprocess", types.SimpleNamespace(Popen=Process))
+    words = ["--drop", "long_skip", "--set", "wide", "--set", "backbone.depth=1", "--metrics", "none", "--shown", "2"]
+    assert main([str(recipe_file), *words, "--out", str(tmp_path)]) == 0
+    assert started[:3] == expected and len(started) == 4 and started[3] in expected
+    assert list(rows(tmp_path)) == ["full", "-long_skip", "wide", "depth=1"]
 
 
 def test_a_row_that_fails_does_not_stop_the_others(recipe_file, tmp_path, capsys):

@@ -3,8 +3,10 @@ from __future__ import annotations
 import os
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
-from typing import Literal
+from pathlib import Path
+from typing import Any, Literal
 
+import torch
 from torch import Tensor, nn
 
 from zoo.errors import DataError
@@ -26,20 +28,42 @@ class DinoV2(nn.Module):
         self,
         *,
         model: Literal["vit-s-14", "vit-b-14", "vit-l-14", "vit-g-14"] = "vit-l-14",  # its size
+        code: str | None = None,  # a local copy of its authors' repository, which is run
+        weights: str | None = None,  # a local copy of the published file of this size
     ):
         super().__init__()
         extractor = fidelity.module("feature_extractor_dinov2").FeatureExtractorDinoV2
         self.name = f"dinov2-{model}"
         try:
-            with tensors_only():
+            with tensors_only(), local_hub(code, weights):
                 self.network = extractor(self.name, ["dinov2"])
         except (OSError, RuntimeError) as error:
-            otherwise = f"it needs the network once; {fidelity.OTHERWISE}"
-            raise DataError(f"cannot fetch DINOv2: {error}", fix=otherwise) from error
+            otherwise = "it needs the network once, or extractor.code=FOLDER and extractor.weights=FILE"
+            raise DataError(f"cannot fetch DINOv2: {str(error).splitlines()[0]}",
+                            fix=f"{otherwise}; {fidelity.OTHERWISE}") from error
 
     def forward(self, pixels: Tensor, streams: Collection[str]) -> dict[str, Tensor]:
         """uint8 (B,3,H,W) -> features (B,n)."""
         return {"features": self.network(pixels)[0]}
+
+
+@contextmanager
+def local_hub(code: str | None, weights: str | None) -> Iterator[None]:
+    """Within it torch.hub takes code from a folder and weights from a file of tensors, where they are given."""
+    fetch = torch.hub.load
+
+    def load(repository: str, name: str) -> Any:
+        place, source = (str(Path(code).expanduser()), "local") if code else (repository, "github")
+        network = fetch(place, name, source=source, pretrained=weights is None)
+        if weights:
+            network.load_state_dict(fidelity.tensors(Path(weights).expanduser()))
+        return network
+
+    torch.hub.load = load  # torch-fidelity names the repository alone
+    try:
+        yield
+    finally:
+        torch.hub.load = fetch
 
 
 @contextmanager

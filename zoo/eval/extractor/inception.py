@@ -69,11 +69,7 @@ def _digest(path: Path) -> str:
 
 def _tensors(path: Path) -> io.BytesIO:
     """The file again, made of nothing but its tensors: torch-fidelity reads it without `weights_only`."""
-    try:
-        tensors = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch raises nearly anything on damaged or hostile files
-        raise DataError(f"not a file of tensors: {str(error).splitlines()[0]}", where=str(path)) from error
     buffer = io.BytesIO()
-    torch.save(tensors, buffer)
+    torch.save(fidelity.tensors(path), buffer)
     buffer.seek(0)
     return buffer
