@@ -33,6 +33,32 @@ def growth(tokens: Sequence[float], values: Sequence[float]) -> float | None:
     return sum((x - mx) * (y - my) for x, y in zip(xs, ys)) / sum((x - mx) ** 2 for x in xs)
 
 
+def straight(tokens: Sequence[float], values: Sequence[float]) -> tuple[float, float, float]:
+    """The line that is nearest to positive `values` by the squares of relative errors: fixed, each, farthest.
+
+    value = fixed + each * tokens; `farthest` is the largest error, as a share of the value.
+    """
+    import numpy as np
+
+    columns = np.stack([np.ones(len(tokens)), np.asarray(tokens, float)], 1) / np.asarray(values, float)[:, None]
+    (fixed, each), *_ = np.linalg.lstsq(columns, np.ones(len(values)), rcond=None)
+    return float(fixed), float(each), float(np.abs(columns @ (fixed, each) - 1).max())
+
+
+def lines(records: Sequence[Record], form: str) -> list[Record]:
+    """The straight lines nearest to time and activation memory against tokens, where there are four points or more."""
+    found = []
+    for label in dict.fromkeys(r["contestant"] for r in records):
+        own = [r for r in records if r["contestant"] == label and form in r["forms"]]
+        tokens, times = [r["tokens"] for r in own], [r["forms"][form]["ms"] for r in own]
+        memory = [r["activation_mib"] for r in own]
+        if len(set(tokens)) > 3:
+            entry = {"contestant": label, "from": tokens[0], "to": tokens[-1], "time": straight(tokens, times),
+                     "memory": straight(tokens, memory) if all(memory) else None}  # fmt: skip
+            found.append(entry)
+    return found
+
+
 def best(record: Record, form: str | None = None) -> float | None:
     """Milliseconds of a form, or of the fastest one; None if it was not measured."""
     forms = record["forms"]

@@ -95,8 +95,8 @@ def test_training_sees_clips_of_latents_around_their_mean(latents, settings):
 def test_the_recipe_trains_on_latents_and_samples_videos(latents, settings, tmp_path):
     run = tmp_path / "run"
     train_command.main(["bidim_s_video", *settings, f"data.path={latents}", "--out", str(run), "--device", "cpu",
-                        "train.steps=2", "train.batch=2", "train.workers=0", "train.precision=fp32", "train.val_every=2",
-                        "train.preview_every=2", "train.preview_count=2"])  # fmt: skip
+                        "train.steps=2", "train.batch=2", "train.workers=0", "train.precision=fp32",
+                        "train.val_every=2", "train.preview_every=2", "train.preview_count=2"])  # fmt: skip
     losses = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
     assert any("val" in line for line in losses)
     sample_command.main([str(run), "-n", "2", "--out", str(tmp_path / "films"), "--device", "cpu", "sampler.steps=2"])
