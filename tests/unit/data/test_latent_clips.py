@@ -15,6 +15,7 @@ from zoo.cli import train as train_command
 from zoo.cli.data import main
 from zoo.data.source.latents import Latents
 from zoo.errors import DataError
+from zoo.eval.images import Split
 from zoo.recipe import load_recipe
 from zoo.sampling.motion import save_clip
 from zoo.train.feed import Feed
@@ -122,6 +123,12 @@ def test_check_knows_clips_and_latents_of_clips(latents, settings, clips, videos
     assert main(["check", "bidim_s_video", *settings, clips]) == 1
     assert "bad: " in capsys.readouterr().out
     (videos / "a/0.gif").write_bytes(whole)
+
+
+def test_latents_are_no_pictures_to_compare_samples_with(latents, settings):
+    recipe = load_recipe("bidim_s_video", [*settings, f"data.path={latents}"])
+    with pytest.raises(DataError, match="no pictures to compare with(.|\n)*reference"):
+        Split(recipe, "train", PIXELS[1:])
 
 
 def test_without_latents_the_recipe_says_what_makes_them(settings):
