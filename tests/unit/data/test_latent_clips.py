@@ -127,7 +127,7 @@ def test_check_knows_clips_and_latents_of_clips(latents, settings, clips, videos
 
 def test_latents_are_no_pictures_to_compare_samples_with(latents, settings):
     recipe = load_recipe("bidim_s_video", [*settings, f"data.path={latents}"])
-    with pytest.raises(DataError, match="no pictures to compare with(.|\n)*reference"):
+    with pytest.raises(DataError, match=r"no pictures to compare with(.|\n)*reference"):
         Split(recipe, "train", PIXELS[1:])
 
 
