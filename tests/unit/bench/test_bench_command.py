@@ -3,6 +3,7 @@
 import importlib.util
 import json
 import xml.etree.ElementTree as ElementTree
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -88,6 +89,7 @@ def test_where_memory_ends_is_a_result(tmp_path, monkeypatch, capsys):
         plain(network, x, t, y)
 
     monkeypatch.setattr(steps, "gradients", small)
+    monkeypatch.setattr(steps, "measure", partial(steps.measure, rounds=1, budget=1e-9))
     assert bench(*PAIR, "--frames", "1,2,3,4,5,6", "--backward", out=tmp_path) == 0
     result = load(tmp_path / "bench_step_cpu.json")
     assert result["backward"]
