@@ -6,6 +6,8 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
 Record = dict[str, Any]
 
 
@@ -38,8 +40,6 @@ def straight(tokens: Sequence[float], values: Sequence[float]) -> tuple[float, f
 
     value = fixed + each * tokens; `farthest` is the largest error, as a share of the value.
     """
-    import numpy as np
-
     columns = np.stack([np.ones(len(tokens)), np.asarray(tokens, float)], 1) / np.asarray(values, float)[:, None]
     (fixed, each), *_ = np.linalg.lstsq(columns, np.ones(len(values)), rcond=None)
     return float(fixed), float(each), float(np.abs(columns @ (fixed, each) - 1).max())

@@ -27,7 +27,7 @@ class Findings:
     classes: dict[str, Counter[str]] = field(default_factory=dict)
     bad: list[str] = field(default_factory=list)
 
-    def lines(self, wanted: tuple[int, int] | None = None) -> Iterator[str]:
+    def lines(self, wanted: tuple[int, ...] | None = None) -> Iterator[str]:
         """The findings in words.
 
         Args:
@@ -82,5 +82,5 @@ def _size(pictures: Any, index: int) -> tuple[int, int] | str:
     return min(heights), min(widths)
 
 
-def _by(size: tuple[int, int]) -> str:
+def _by(size: tuple[int, ...]) -> str:
     return f"{size[0]}x{size[1]}"
