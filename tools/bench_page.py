@@ -52,12 +52,22 @@ def page(results: Path, beside: Path) -> str:
     parts = [HEAD]
     for kind in KINDS:
         for path, result in (pair for pair in found if pair[1]["kind"] == kind):
-            parts += [f"## {TITLES[kind]}: {result['machine']['device']}\n", *section(path, result, beside)]
+            parts += [f"## {title(result)}: {result['machine']['device']}\n", *section(path, result, beside)]
     if not found:
         parts.append("Nothing has been measured yet.\n")
     if any(comparable(result) for _, result in found):
         parts.append(f"## Quoted figures\n\n{quoted()['source']}\n")
     return "\n".join(parts)
+
+
+def title(result: dict[str, Any]) -> str:
+    """What was measured, and how it differs from the usual sweep of images."""
+    if result["kind"] != "step":
+        return TITLES[result["kind"]]
+    attention = f", attention by {result['attention']}" if result.get("attention") else ""
+    frames = ", along the frames" if result["axis"] == "frames" else ""
+    gradients = ", with gradients" if result.get("backward") else ""
+    return TITLES["step"] + frames + gradients + attention
 
 
 def section(path: Path, result: dict[str, Any], beside: Path) -> Iterator[str]:

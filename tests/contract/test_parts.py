@@ -16,7 +16,7 @@ from zoo.errors import ShapeError
 from zoo.grid import Grid
 from zoo.parts.protocols import Condition, Stream
 
-GRIDS = [Grid(4, 4), Grid(4, 6), Grid(1, 7), Grid(3, 5, frames=2)]
+GRIDS = [Grid(4, 4), Grid(4, 6), Grid(1, 7), Grid(3, 5, frames=3)]
 WIDTH, BATCH = 16, 2
 FIELDS = {"table": {"classes": 3}, "text": {"features": 8, "count": 5}, "attention": {"heads": 4}}
 

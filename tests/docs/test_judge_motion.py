@@ -25,9 +25,9 @@ def tool():
 
 
 def test_it_knows_held_out_clips_and_the_arrow_of_time(tool):
-    recipe = load_recipe("bidim_tiny_emoji_video", ["data.motions=null", "data.names=[heart]", "data.styles=null"])
-    network, accuracy = tool.learned(recipe, "motion", steps=120)
-    assert accuracy > 0.95
+    recipe = load_recipe("bidim_tiny_emoji_video")
+    network, real = tool.learned(recipe, "motion", steps=120)
+    assert (real.diagonal() / real.sum(1)).min() > 0.9  # each motion, turning too
     (batch,) = val_batches(section(recipe, "data")((8, 16, 16), "val"), batch=200)
     seen = tool.seen_as(network, batch.images.flip(1))
     opposite = {"left": "right", "up": "down", "clockwise": "counterclockwise"}

@@ -71,6 +71,7 @@ def captured(run: Callable[[], Any]) -> Callable[[], None]:
         for _ in range(3):
             run()
     torch.cuda.current_stream().wait_stream(side)
+    torch.cuda.empty_cache()  # a graph has memory of its own, and cannot take what the warm-up left
     graph = torch.cuda.CUDAGraph()
     with torch.cuda.graph(graph):
         kept = run()

@@ -65,12 +65,13 @@ CPU_TRIO = (
 """44 to 51 million parameters each."""
 
 
-def contestants(words: Sequence[str]) -> list[Contestant]:
+def contestants(words: Sequence[str], labels: Sequence[str] = ()) -> list[Contestant]:
     """Recipes from a command line; a setting belongs to the recipe before it, or to all if it stands before them.
 
-    What all have in common is left out of their labels.
+    Args:
+        labels: one a recipe; without them, what all have in common is left out of their names.
 
-    Raises: RecipeError for settings without a recipe.
+    Raises: RecipeError for settings without a recipe, or labels that are not one a recipe.
     """
     shared: list[str] = []
     found: list[tuple[str, list[str]]] = []
@@ -81,6 +82,10 @@ def contestants(words: Sequence[str]) -> list[Contestant]:
             (found[-1][1] if found else shared).append(word)
     if shared and not found:
         raise RecipeError("a setting needs a recipe", where=shared[0], fix="write for instance RECIPE key=value")
+    if labels and len({*labels}) != len(found):
+        raise RecipeError(f"{len(labels)} names for {len(found)} recipes", where="--labels", fix="give each its own")
+    if labels:
+        return [Contestant(label, recipe, tuple(settings)) for label, (recipe, settings) in zip(labels, found)]
     common = set.intersection(*(set(settings) for _, settings in found)) if len(found) > 1 else set()
     return [Contestant(" ".join([_short(recipe), *(s for s in settings if s not in common)]), recipe, tuple(settings))
             for recipe, settings in found]  # fmt: skip

@@ -6,6 +6,8 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
 Record = dict[str, Any]
 
 
@@ -31,6 +33,30 @@ def growth(tokens: Sequence[float], values: Sequence[float]) -> float | None:
     xs, ys = [math.log(n) for n in tokens], [math.log(v) for v in values]
     mx, my = sum(xs) / len(xs), sum(ys) / len(ys)
     return sum((x - mx) * (y - my) for x, y in zip(xs, ys)) / sum((x - mx) ** 2 for x in xs)
+
+
+def straight(tokens: Sequence[float], values: Sequence[float]) -> tuple[float, float, float]:
+    """The line that is nearest to positive `values` by the squares of relative errors: fixed, each, farthest.
+
+    value = fixed + each * tokens; `farthest` is the largest error, as a share of the value.
+    """
+    columns = np.stack([np.ones(len(tokens)), np.asarray(tokens, float)], 1) / np.asarray(values, float)[:, None]
+    (fixed, each), *_ = np.linalg.lstsq(columns, np.ones(len(values)), rcond=None)
+    return float(fixed), float(each), float(np.abs(columns @ (fixed, each) - 1).max())
+
+
+def lines(records: Sequence[Record], form: str) -> list[Record]:
+    """The straight lines nearest to time and activation memory against tokens, where there are four points or more."""
+    found = []
+    for label in dict.fromkeys(r["contestant"] for r in records):
+        own = [r for r in records if r["contestant"] == label and form in r["forms"]]
+        tokens, times = [r["tokens"] for r in own], [r["forms"][form]["ms"] for r in own]
+        memory = [r["activation_mib"] for r in own]
+        if len(set(tokens)) > 3:
+            entry = {"contestant": label, "from": tokens[0], "to": tokens[-1], "time": straight(tokens, times),
+                     "memory": straight(tokens, memory) if all(memory) else None}  # fmt: skip
+            found.append(entry)
+    return found
 
 
 def best(record: Record, form: str | None = None) -> float | None:

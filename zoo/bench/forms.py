@@ -13,6 +13,7 @@ from zoo.bench.clock import Call, captured
 from zoo.train.parallel import compile_blocks
 
 ATTENTION = {"cudnn": "CUDNN_ATTENTION", "flash": "FLASH_ATTENTION"}  # torch's names
+ALL_ATTENTION = {**ATTENTION, "math": "MATH"}  # math holds every score in memory, as attention was written in 2022
 
 
 class Form(NamedTuple):
@@ -28,14 +29,14 @@ EAGER, GRAPH = Form("eager"), Form("graph", graph=True)
 COMPILED = Form("compiled", compiled=True)
 
 
-def main_form(device: torch.device) -> Form:
-    """The form of the curves: a CUDA graph, whose time is the GPU's alone; elsewhere, as written."""
-    return GRAPH if device.type == "cuda" else EAGER
+def main_form(device: torch.device, backward: bool = False) -> Form:
+    """The form of the curves: a CUDA graph, whose time is the GPU's alone; elsewhere and with gradients, as written."""
+    return GRAPH if device.type == "cuda" and not backward else EAGER
 
 
-def more_forms(device: torch.device, *, attends: bool, compiled: bool) -> list[Form]:
+def more_forms(device: torch.device, *, attends: bool, compiled: bool, backward: bool = False) -> list[Form]:
     """The other forms, which are looked at in some points only."""
-    if device.type != "cuda":
+    if device.type != "cuda" or backward:
         return [COMPILED] * compiled
     forms = [EAGER, *(Form(f"graph, {name}", graph=True, attention=name) for name in ATTENTION if attends)]
     return forms + [Form("compiled, graph", graph=True, compiled=True)] * compiled
@@ -61,4 +62,4 @@ def attention(name: str | None) -> AbstractContextManager[object]:
         return nullcontext()
     from torch.nn.attention import SDPBackend, sdpa_kernel
 
-    return sdpa_kernel([getattr(SDPBackend, ATTENTION[name])])
+    return sdpa_kernel([getattr(SDPBackend, ALL_ATTENTION[name])])

@@ -35,6 +35,18 @@ def peak(run: Callable[[], Any], device: torch.device) -> int | None:
     return None
 
 
+def ran_out(error: BaseException) -> bool:
+    """Whether this is the message of a device, or of the host, that has no memory left."""
+    return isinstance(error, (torch.OutOfMemoryError, MemoryError)) or "can't allocate memory" in str(error)
+
+
+def forget(device: torch.device) -> None:
+    """Give back the memory of what nobody holds any more."""
+    gc.collect()
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
+
+
 def mib(size: int | None) -> float | None:
     """Bytes as MiB, rounded."""
     return None if size is None else round(size / 2**20, 1)

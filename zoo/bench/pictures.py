@@ -10,6 +10,7 @@ from typing import Any
 from zoo.bench.figure import COLORS, Bars, Chart, Line
 from zoo.bench.results import comparable
 from zoo.bench.svg import bars_svg, chart_svg
+from zoo.bench.tables import step_title
 
 Record = dict[str, Any]
 Picture = Chart | Bars
@@ -38,18 +39,41 @@ def _steps(result: Record) -> Iterator[tuple[str, Picture]]:
     times = list(_curves(result))
     if not times or max(len(line.xs) for line in times) < 2:
         return
-    where = _where(result)
+    where = _where(result) + _full(result)
     axis = {"resolution": "resolution, pixels", "frames": "frames"}[result["axis"]]
     speeds = [replace(t, ys=_inverse(t.ys), low=_inverse(t.high), high=_inverse(t.low)) for t in times]
     yield "figure3", Chart("Denoising steps a millisecond", where, axis, "steps a ms, logarithmic", speeds, y_log=True)
     marks = [(c["at"], f"{c['at']:.0f}, {c['other']}") for c in result["crossovers"]
              if c["form"] == result["main_form"] and c["at"] and c["at"] > c["from"]]  # fmt: skip
-    yield "time", Chart("One denoising step", where, axis, "ms", times, marks=marks)
+    title = step_title(result)
+    title = title[0].upper() + title[1:]
+    yield "time", Chart(title, where, axis, "ms", times, marks=marks)
+    if result.get("lines"):
+        yield "tokens", Chart(f"{title}, and straight lines", where, "tokens", "ms", list(_straight(result)))
     memory = [Line(label, *_columns(own, "activation_mib"), color=color) for label, own, color in _by_label(result)]
     memory = [line for line in memory if len(line.xs) > 1]
     memory += _quoted(result, "activation_mib")
     if memory:
-        yield "memory", Chart("Peak activation memory of one step", where, axis, "MiB", memory)
+        what = "Peak activation memory of one step" + (" and its gradients" if result.get("backward") else "")
+        yield "memory", Chart(what, where, axis, "MiB", memory)
+
+
+def _straight(result: Record) -> Iterator[Line]:
+    """Milliseconds against tokens, and the straight line nearest to them, dashed."""
+    fits = {fit["contestant"]: fit["time"] for fit in result["lines"]}
+    for label, points, color in _by_label(result):
+        own = sorted((p["tokens"], p["forms"][result["main_form"]]["ms"]) for p in points
+                     if result["main_form"] in p["forms"])  # fmt: skip
+        if label in fits:
+            (fixed, each, _), tokens = fits[label], [count for count, _ in own]
+            yield Line(label, tokens, [ms for _, ms in own], color=color)
+            yield Line(f"{label}, straight", tokens, [fixed + each * n for n in tokens], dashed=True, color=color)
+
+
+def _full(result: Record) -> str:
+    """Who has no memory left from where on, in words."""
+    found = [f"{f['contestant']} from {f['at']:,}" for f in result.get("out_of_memory", [])]
+    return f"; out of memory: {', '.join(found)}" if found else ""
 
 
 def _curves(result: Record) -> Iterator[Line]:
@@ -83,7 +107,7 @@ def _quoted(result: Record, what: str) -> list[Line]:
     """Dashed curves of other code, where one of the contestants is like it and the conditions are the same."""
     found = comparable(result).get("step", {})
     same = found and all(found[key] == result[key] for key in ("batch", "dtype")) and result["axis"] == "resolution"
-    if not same:
+    if not same or result.get("backward"):
         return []
     places, lines = {p["at"] for p in result["points"]}, []
     like = {c["recipe"]: COLORS[i % len(COLORS)] for i, c in reversed([*enumerate(result["contestants"])])}

@@ -45,10 +45,12 @@ def _step(result: Record) -> Iterator[Rows]:
     for p in points:
         ms, ours = best(p, form), firsts.get(p["at"])
         speed = _number(ms and 1e3 * result["batch"] / ms)
-        rows.append([p["at"], p["contestant"], _number(ms), _spread(p, form), speed, _number(ours and ms and ours / ms),
-                     _number(p["activation_mib"]), _number(p["weights_mib"]), _number(p["macs"] / 1e9),
-                     _number(p["parameters"] / 1e6)])  # fmt: skip
-    yield Rows("steps", f"one denoising step, batch {result['batch']}, {result['dtype']}, {form}",
+        size = p.get("parameters")
+        rows.append([p["at"], p["contestant"], _number(ms) or p["failed"].get(form), _spread(p, form), speed,
+                     _number(ours and ms and ours / ms), _number(p["activation_mib"]), _number(p.get("weights_mib")),
+                     _number(p["macs"] / 1e9), _number(size and size / 1e6)])  # fmt: skip
+    kernel = f", attention by {result['attention']}" if result.get("attention") else ""
+    yield Rows("steps", f"{step_title(result)}, batch {result['batch']}, {result['dtype']}, {form}{kernel}",
                [axis, "network", "ms", "spread", "images/s", f"{first} / this", "activations MiB", "weights MiB",
                 "G multiply-adds", "M parameters"], rows)  # fmt: skip
     detailed = [p for p in points if len(p["forms"]) > 1]
@@ -66,6 +68,12 @@ def _step(result: Record) -> Iterator[Rows]:
     yield Rows("growth", "growth with tokens, as a power", ["network", "from", "to", "time", "memory"],
                [[g["contestant"], g["from"], g["to"], _power(g["time"]), _power(g["memory"])]
                 for g in result["growth"]])  # fmt: skip
+    yield Rows("lines", "straight lines nearest to the points",
+               ["network", "tokens", "ms", "farthest point", "activations MiB", "farthest point"],
+               [[g["contestant"], f"{g['from']:,} to {g['to']:,}", *_line(g["time"]), *_line(g["memory"])]
+                for g in result.get("lines", [])])  # fmt: skip
+    yield Rows("out_of_memory", f"the first {axis} without memory enough", ["network", axis],
+               [[f["contestant"], f["at"]] for f in result.get("out_of_memory", [])])
     yield Rows("quoted", "other code, quoted", [axis, "code", "ms", "activations MiB"], list(_quoted_steps(result)))
     yield Rows("skipped", f"skipped: would take longer than {result['limit_s'] / 60:g} minutes",
                [axis, "estimate, minutes"],
@@ -74,10 +82,16 @@ def _step(result: Record) -> Iterator[Rows]:
                [[p["at"], p["contestant"], f, why] for p in points for f, why in p["failed"].items()])  # fmt: skip
 
 
+def step_title(result: Record) -> str:
+    """What a step of this result is."""
+    return "forward and backward of one step" if result.get("backward") else "one denoising step"
+
+
 def _quoted_steps(result: Record) -> Iterator[list[object]]:
     found = comparable(result).get("step", {})
     recipes = {c["recipe"] for c in result["contestants"]}
-    if not found or any(found[key] != result[key] for key in ("batch", "dtype")) or result["axis"] != "resolution":
+    same = all(found[key] == result[key] for key in ("batch", "dtype")) if found else False
+    if not same or result["axis"] != "resolution" or result.get("backward"):
         return
     for i, at in enumerate(found["resolution"]):
         for name, line in found["lines"].items():
@@ -155,6 +169,14 @@ def _percent(value: float | None) -> str | None:
 
 def _power(value: float | None) -> str | None:
     return None if value is None else f"{value:.3f}"
+
+
+def _line(fit: Sequence[float] | None) -> list[str | None]:
+    """A straight line in words, and how far the farthest point lies from it."""
+    if fit is None:
+        return [None, None]
+    fixed, each, farthest = fit
+    return [f"{short(1000 * each)} a thousand tokens {'+-'[fixed < 0]} {short(abs(fixed))}", f"{farthest:.1%}"]
 
 
 def _spread(point: Record, form: str) -> str | None:

@@ -19,6 +19,8 @@ examples:
   zoo-bench --res 256..1536:256 --compile             with torch.compile among the forms
   zoo-bench dim_s_cifar dim_s_cifar backbone.scan=raster --res 256,512      any recipes, each with its own settings
   zoo-bench --frames 4..64 my_video.yaml              along the frames of a video
+  zoo-bench bidim_xl_imagenet256 backbone.depth=52 dit_xl2_imagenet256 --labels ours,DiT --res 256..2048:256 --backward
+                                                      with gradients, up to where memory ends: that is a result
   zoo-bench train dim_s_cifar uvit_s_cifar --batch 32,128                   one update of training
   zoo-bench ops                                       every operator, every backend
   zoo-bench ops --versus attention                    one scan, one attention at equal tokens and width
@@ -45,6 +47,10 @@ def parser() -> argparse.ArgumentParser:
                                                     "(default: multiples of 256; all of --frames)")
     p.add_argument("--compile", action="store_true", help="measure torch.compile too, where there is detail")
     p.add_argument("--batch", type=int, default=2, metavar="N", help="images (default 2)")
+    p.add_argument("--labels", default="", metavar="A,B", help="names of the networks (default: recipes and settings)")
+    p.add_argument("--backward", action="store_true", help="the gradients too, as training needs them")
+    p.add_argument("--attention", choices=["cudnn", "flash", "math"],
+                   help="of softmax attention; math holds all scores in memory (default: torch's choice)")
     p.add_argument("--limit", type=float, default=5.0, metavar="M", help="minutes a size may take (default 5)")
     return _common(p)
 
@@ -107,7 +113,8 @@ def steps(args: argparse.Namespace, device: torch.device) -> dict[str, Any]:
     from zoo.bench.steps import Options, sweep
 
     positive(args.batch, "--batch")
-    who = contestants(args.recipes) or [*(GPU_TRIO if device.type == "cuda" else CPU_TRIO)]
+    names = [name for name in args.labels.split(",") if name]
+    who = contestants(args.recipes, names) or [*(GPU_TRIO if device.type == "cuda" else CPU_TRIO)]
     sizes = numbers(args.res, of(STEP, device), "--res")
     counts = numbers(args.frames, 4, "--frames") if args.frames else []
     points = by_frames(counts, sizes[0]) if counts else by_resolution(sizes)
@@ -118,7 +125,7 @@ def steps(args: argparse.Namespace, device: torch.device) -> dict[str, Any]:
     return sweep(who, points, Options(
         device=device, dtype=args.dtype or of({"cuda": "bf16", "cpu": "fp32"}, device), batch=args.batch,
         axis="frames" if counts else "resolution", limit=60 * args.limit, detail=detail, compiled=args.compile,
-        minutes=args.max_minutes,
+        minutes=args.max_minutes, backward=args.backward, attention=args.attention,
     ), say)  # fmt: skip
 
 

@@ -10,7 +10,7 @@ from zoo.cli.entry import command
 from zoo.errors import ZooError
 
 COMMANDS = {
-    "encode": "images to latents, once, so that training needs no autoencoder",
+    "encode": "images or clips to latents, once, so that training needs no autoencoder",
     "check": "sizes, classes and files that cannot be read",
     "stats": "statistics of real images, which samples are compared with",
 }

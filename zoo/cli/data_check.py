@@ -1,4 +1,4 @@
-"""`zoo-data check`: look at every image before training does."""
+"""`zoo-data check`: look at every image or clip before training does."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 EXAMPLES = """\
 examples:
   zoo-data check pictures/                     a folder, zip, parquet file, or folder of latents
-  zoo-data check dim_s_cifar                   the data of a recipe, at its size
+  zoo-data check dim_s_cifar                   the data of a recipe, at its size; clips too
   zoo-data check my.yaml data.path=other.zip
 
 The exit code is 1 if something cannot be read.
@@ -40,7 +40,7 @@ def check(argv: Sequence[str]) -> int:
         recipe = load_recipe(args.source, args.settings)
         if recipe.get("data", None) is None:
             raise RecipeError("this recipe names no data", where=recipe.name, fix="set data=")
-        node, make, size = recipe["data"], section(recipe, "data"), pixels(recipe)
+        node, make, size = recipe["data"], section(recipe, "data"), size_of(recipe)
     else:
         make = factory("dataset", node)
     if node["use"] == "latents":
@@ -48,8 +48,8 @@ def check(argv: Sequence[str]) -> int:
     bad = 0
     for split in ("train", "val"):
         found = check_pictures(make(size or (1, 1), split), args.workers)
-        if found.images:
-            print(f"{split}:", *found.lines(size), sep="\n  ")
+        if found.count:
+            print(f"{split}:", *found.lines(size and size[-2:]), sep="\n  ")
         bad += len(found.bad)
     return 1 if bad else 0
 
@@ -65,21 +65,22 @@ def node_of_path(path: Path) -> dict[str, Any] | None:
     return {"use": "folder", "path": str(path)}
 
 
-def pixels(recipe: Any) -> tuple[int, int]:
-    """(height, width) of the images of a recipe."""
+def size_of(recipe: Any) -> tuple[int, ...]:
+    """(height, width) in pixels of the images of a recipe, (frames, height, width) of its clips."""
     from zoo.builder import section
 
-    height, width = (side * section(recipe, "autoencoder")().factor for side in recipe["shape"][-2:])
-    return height, width
+    *frames, _, height, width = recipe["shape"]
+    factor = section(recipe, "autoencoder")().factor
+    return (*frames, height * factor, width * factor)
 
 
 def _check_latents(folder: Path) -> int:
-    from zoo.data.latent_files import read_index, verify
+    from zoo.data.latent_files import read_index, things, verify
 
     index = read_index(folder)
     wrong = verify(folder, index)
     size, classes = "x".join(map(str, index["size"])), {k: len(v) for k, v in index["classes"].items()}
-    print(f"{index['images']:,} images of {size} as {index['kind']} moments {index['shape']}, "
+    print(f"{index['images']:,} {things(index)} of {size} as {index['kind']} moments {index['shape']}, "
           f"by {index['autoencoder'].get('use')} {index['autoencoder'].get('path', '')}, classes {classes or 'none'}")
     print(*(f"bad: {line}" for line in wrong), sep="\n", end="\n" if wrong else "")
     return 1 if wrong else 0

@@ -1,4 +1,4 @@
-"""`zoo-data encode`: images to latents."""
+"""`zoo-data encode`: images and clips to latents."""
 
 from __future__ import annotations
 
@@ -20,17 +20,19 @@ examples:
   zoo-data encode dim_h_imagenet256 autoencoder=kl data="{use: folder, path: imagenet/train}" --out latents/imagenet256
   zoo-data encode my.yaml --out latents/mine --gpus 8            shards are shared by eight processes
   zoo-data encode my.yaml --out latents/mine --split train --no-flips --float32
+  zoo-data encode bidim_b_video data="{use: clips, path: UCF-101, stride: 2}" --out latents/ucf101 --shard 64 --batch 4
 
 then train on them with
   zoo-train dim_h_imagenet256 autoencoder=kl data="{use: latents, path: latents/imagenet256}" train.flip=true
+  zoo-train bidim_b_video data.path=latents/ucf101
 
-The images are cut to the recipe's size. Stopped or killed, the same command goes on with the next shard.
+Images and frames are cut to the recipe's size. Stopped or killed, the same command goes on with the next shard.
 """
 
 
 def parser() -> argparse.ArgumentParser:
     """The command line of zoo-data encode."""
-    p = argparse.ArgumentParser("zoo-data encode", description="Encode images with the autoencoder of a recipe.",
+    p = argparse.ArgumentParser("zoo-data encode", description="Encode images or clips by the recipe's autoencoder.",
                                 epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("recipe", help="name of a shipped recipe, a .yaml file or a run folder")
     p.add_argument("settings", nargs="*", metavar="key=value", help="settings of the recipe, dotted")
@@ -38,9 +40,9 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--split", choices=("train", "val"), help="one of them (default both)")
     p.add_argument("--no-flips", action="store_true", help="store no mirrored copies")
     p.add_argument("--float32", action="store_true", help="twice as large as the default float16")
-    p.add_argument("--shard", type=int, default=1024, metavar="N", help="images a file (default 1024)")
-    p.add_argument("--batch", type=int, default=32, metavar="N", help="images at a time (default 32)")
-    p.add_argument("--workers", type=int, default=4, metavar="N", help="threads that read images (default 4)")
+    p.add_argument("--shard", type=int, default=1024, metavar="N", help="images or clips a file (default 1024)")
+    p.add_argument("--batch", type=int, default=32, metavar="N", help="of them at a time (default 32)")
+    p.add_argument("--workers", type=int, default=4, metavar="N", help="threads that read them (default 4)")
     p.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps (default auto)")
     p.add_argument("--gpus", type=int, default=1, metavar="N", help="processes to start, one a GPU; -1 for all")
     return p
@@ -68,24 +70,30 @@ def encode(argv: Sequence[str]) -> int:
         if ranks.any(not whole):
             print(f"stopped by {stop.reason or 'another process'}; the same command goes on")
             return 0
-        images = ranks.on_first(lambda: encoder.finish()["images"])
+        done = ranks.on_first(lambda: finish(encoder))
     if ranks.first:
-        print(f"{images:,} images in {args.out}")
+        print(f"{done} in {args.out}")
     return 0
 
 
+def finish(encoder: Encoder) -> str:
+    """Write the index; what there is now, in words. Raises: DataError if a shard is missing."""
+    from zoo.data.latent_files import things
+
+    index = encoder.finish()
+    return f"{index['images']:,} {things(index)}"
+
+
 def encoder_of(recipe: Recipe, request: Request, device: torch.device) -> Encoder:
-    """What encodes the images of a recipe. Raises: RecipeError if it names none; DataError."""
+    """What encodes the images or clips of a recipe. Raises: RecipeError if it names none; DataError."""
     from zoo.builder import section
     from zoo.data.encode import Encoder
     from zoo.errors import RecipeError
 
     if recipe.get("data", None) is None:
         raise RecipeError("this recipe names no images", where=recipe.name, fix="data={use: folder, path: pictures}")
-    if len(recipe["shape"]) > 3:
-        raise RecipeError("latents on disk are of images, this recipe's shape is that of clips", where="shape",
-                          fix="train on the clips: their frames are encoded on the way")
     autoencoder = section(recipe, "autoencoder")()
-    size = tuple(side * autoencoder.factor for side in recipe["shape"][-2:])
+    *frames, _, height, width = recipe["shape"]
+    size = (*frames, height * autoencoder.factor, width * autoencoder.factor)
     datasets: dict[Split, Any] = {split: section(recipe, "data")(size, split) for split in request.splits}
-    return Encoder(autoencoder, recipe["autoencoder"], datasets, recipe["shape"][-3:], request, device)
+    return Encoder(autoencoder, recipe["autoencoder"], datasets, recipe["shape"], request, device)

@@ -1,4 +1,4 @@
-"""Pictures -> latents on disk: in shards, by any number of processes, and from where it stopped."""
+"""Images and clips -> latents on disk: in shards, by any number of processes, and from where it stopped."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from zoo.data.latent_files import (
     is_part_of,
     read_index,
     shard_name,
+    things,
     write_index,
     write_shard,
 )  # fmt: skip
@@ -42,9 +43,9 @@ class Request:
     splits: tuple[Split, ...] = ("train", "val")
     flips: bool = True  # store mirrored copies as well
     kind: Literal["float16", "float32"] = "float16"
-    shard: int = 1024  # images a file
-    batch: int = 32  # images at a time
-    workers: int = 4  # threads that read images
+    shard: int = 1024  # images or clips a file
+    batch: int = 32  # of them at a time
+    workers: int = 4  # threads that read them
 
     def __post_init__(self):
         for name in ("shard", "batch"):
@@ -53,12 +54,12 @@ class Request:
 
 
 class Encoder:
-    """The images of some data sets behind an autoencoder.
+    """The images of some data sets, or their clips frame by frame, behind an autoencoder.
 
     Args:
         about: of the autoencoder, to recognise it: its section of the recipe.
-        datasets: split -> images of one size.
-        shape: (c, h, w) of the latents of one image.
+        datasets: split -> images or clips of one size.
+        shape: (c, h, w) of the latents of one image, (T, c, h, w) of a clip.
 
     Raises: RecipeError if there is no autoencoder, or these are latents already.
     """
@@ -70,13 +71,13 @@ class Encoder:
         if any(hasattr(dataset, "latent") for dataset in datasets.values()):
             raise RecipeError("these are latents already", where="data", fix="name images: data.use=folder data.path=")
         self.autoencoder, self.datasets, self.request, self.device = autoencoder, datasets, request, device
-        c, h, w = shape
+        *frames, c, h, w = shape
         classes = next(iter(datasets.values())).classes
         self.about = {
             "format": FORMAT, "autoencoder": about, "fingerprint": fingerprint(autoencoder, device),
             "scale": float(autoencoder.scale), "shift": float(autoencoder.shift),
-            "size": [side * autoencoder.factor for side in (h, w)], "kind": request.kind,
-            "shape": [2 if request.flips else 1, 2 * c, h, w],
+            "size": [*frames, *(side * autoencoder.factor for side in (h, w))], "kind": request.kind,
+            "shape": [2 if request.flips else 1, *frames, 2 * c, h, w],
             "classes": {name: list(titles) for name, titles in classes.items()},
         }  # fmt: skip
         plan = [self.about, self._names(), request.shard]
@@ -101,7 +102,7 @@ class Encoder:
             if moments is None:
                 return False
             write_shard(path, moments, labels, names, self.plan)
-            say(f"{path}: {len(images)} images, shard {done} of {len(jobs)}")
+            say(f"{path}: {len(images)} {things(self.about)}, shard {done} of {len(jobs)}")
         return True
 
     def finish(self) -> dict[str, Any]:
@@ -117,7 +118,7 @@ class Encoder:
         return index
 
     def _encode(self, dataset, images: range, stop: object) -> tuple[Tensor | None, dict[str, np.ndarray], list[str]]:
-        """Moments (N,F,2c,h,w), labels and names; None if asked to stop."""
+        """Moments (N,F,[T,]2c,h,w), labels and names; None if asked to stop."""
         moments, labels, names = [], [], []
         for first in range(images.start, images.stop, self.request.batch):
             if stop:
@@ -132,7 +133,7 @@ class Encoder:
 
     @torch.no_grad()
     def _moments(self, images: Tensor) -> Tensor:
-        """Of the images, and of their mirror images: (B,F,2c,h,w) on the host. Raises: RecipeError, DataError."""
+        """Of the images, and of their mirror images: (B,F,[T,]2c,h,w) on the host. Raises: RecipeError, DataError."""
         copies = [images, images.flip(-1)] if self.request.flips else [images]
         found = torch.stack([self.autoencoder.moments(copy) for copy in copies], 1)
         if list(found.shape[1:]) != self.about["shape"]:

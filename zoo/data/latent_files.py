@@ -3,7 +3,8 @@
     latents/index.json                what they are: autoencoder, scale, size, classes; and every shard with its sha256
             train-00000.safetensors   moments (N,F,2c,h,w), F = 2 if there are mirrored copies; labels (N,) by name
 
-A shard is complete or not there, and the same images give the same bytes.
+Of clips, moments are (N,F,T,2c,h,w) and the size is [T,H,W]. A shard is complete or not there, and the same images
+give the same bytes.
 """
 
 from __future__ import annotations
@@ -71,6 +72,11 @@ def read_index(folder: Path) -> dict[str, Any]:
     if not known:
         raise DataError("an index of another format", where=str(path))
     return index
+
+
+def things(index: dict[str, Any]) -> str:
+    """What the latents are of: images, or clips."""
+    return "clips" if len(index["size"]) == 3 else "images"
 
 
 def verify(folder: Path, index: dict[str, Any]) -> list[str]:

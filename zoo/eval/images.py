@@ -141,6 +141,9 @@ class Split:
         self.dataset: Dataset = section(recipe, "data")((self.frames, *size) if self.frames else size, split)
         if not len(self.dataset):
             raise DataError(f"there are no images in the split {split!r}", where=f"data of {recipe.name}")
+        if hasattr(self.dataset, "latent"):
+            raise DataError("these are latents, there are no pictures to compare with", where=f"data of {recipe.name}",
+                            fix="name as the reference what they were made from: pictures, an npz or a recipe")
         self.size = size
         self.numbers = spread(len(self.dataset) if count is None else min(count, len(self.dataset)), len(self.dataset))
         self.said = {"kind": "data set", "source": recipe["data"]["use"], "split": split,

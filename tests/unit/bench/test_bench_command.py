@@ -3,9 +3,11 @@
 import importlib.util
 import json
 import xml.etree.ElementTree as ElementTree
+from functools import partial
 from pathlib import Path
 
 import pytest
+import torch
 
 from zoo.bench import op_cases
 from zoo.bench.op_cases import Case
@@ -68,6 +70,58 @@ def test_frames_are_another_axis(tmp_path):
     assert bench("mamba_s_cifar", *TINY, "--frames", "2,4", "--res", "32", out=tmp_path) == 0
     result = load(tmp_path / "bench_step_cpu.json")
     assert result["axis"] == "frames" and [p["shape"] for p in result["points"]] == [[2, 3, 4, 4], [4, 3, 4, 4]]
+
+
+PAIR = ["bidim_s_video", *TINY, "dit_s2_imagenet256", *TINY, "backbone.mixer.heads=2",
+        "backbone.position=sincos_space_time", "--labels", "ours,DiT", "--res", "32", "--detail", "none"]  # fmt: skip
+
+
+def test_where_memory_ends_is_a_result(tmp_path, monkeypatch, capsys):
+    from zoo.bench import steps
+
+    plain = steps.gradients
+
+    def small(network, x, t, y):
+        if x.shape[1] >= 5 and "attention" in str(type(network.blocks[0].mixer)):
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 64.00 GiB.")
+        if x.shape[1] == 6:
+            raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 99 bytes.")
+        plain(network, x, t, y)
+
+    monkeypatch.setattr(steps, "gradients", small)
+    monkeypatch.setattr(steps, "measure", partial(steps.measure, rounds=1, budget=1e-9))
+    assert bench(*PAIR, "--frames", "1,2,3,4,5,6", "--backward", out=tmp_path) == 0
+    result = load(tmp_path / "bench_step_cpu.json")
+    assert result["backward"]
+    assert result["out_of_memory"] == [{"contestant": "DiT", "at": 5}, {"contestant": "ours", "at": 6}]
+    seen = {(p["contestant"], p["at"]): p for p in result["points"]}
+    assert len(seen) == 11 and seen["DiT", 5]["failed"] == {"eager": "out of memory"}  # and 6 was not tried
+    assert seen["ours", 5]["forms"]["eager"]["ms"] > 0 and seen["DiT", 5]["macs"] > 0
+    assert {fit["contestant"]: fit["to"] for fit in result["lines"]} == {"ours": 20, "DiT": 16}
+    printed = capsys.readouterr()
+    assert "the first frames without memory enough" in printed.out and "frames 5: ours" in printed.err
+    assert "out of memory: DiT from 5, ours from 6" in (tmp_path / "bench_step_cpu_memory.svg").read_text()
+    curves = ElementTree.parse(tmp_path / "bench_step_cpu_tokens.svg").iter("{http://www.w3.org/2000/svg}polyline")
+    assert [c.get("stroke-dasharray") is not None for c in curves] == [False, True, False, True]
+
+
+def test_another_mistake_is_no_want_of_memory(tmp_path, monkeypatch):
+    from zoo.bench import steps
+
+    def broken(*inputs):
+        raise RuntimeError("mat1 and mat2 shapes cannot be multiplied")
+
+    monkeypatch.setattr(steps, "gradients", broken)
+    with pytest.raises(RuntimeError, match="mat1"):
+        bench(*PAIR, "--frames", "1", "--backward", out=tmp_path)
+
+
+def test_gradients_need_more_memory_than_the_step_alone(tmp_path):
+    for more in ([], ["--backward"]):
+        words = [*PAIR[:-4], "--res", "256", "--detail", "none", *more, "--name", f"n{len(more)}"]
+        assert bench(*words, out=tmp_path) == 0
+    alone, both = (load(tmp_path / f"bench_step_n{n}.json")["points"][0] for n in (0, 1))
+    assert both["forms"]["eager"]["ms"] > alone["forms"]["eager"]["ms"] and both["macs"] == alone["macs"]
 
 
 def test_an_update_of_training(out, capsys):

@@ -3,7 +3,7 @@
 import pytest
 
 from zoo.bench.contestant import Contestant, contestants
-from zoo.bench.findings import crossover, crossovers, growth
+from zoo.bench.findings import crossover, crossovers, growth, lines, straight
 from zoo.bench.points import by_frames, by_resolution
 from zoo.bench.ranges import numbers
 from zoo.errors import RecipeError, ShapeError, ZooError
@@ -44,6 +44,26 @@ def test_growth_is_the_power(power):
     tokens = [1024, 2304, 4096, 9216]
     assert growth(tokens, [0.3 * n**power for n in tokens]) == pytest.approx(power)
     assert growth([64, 64], [1, 2]) is None
+
+
+def test_a_straight_line_is_found_and_a_bend_is_seen():
+    tokens = [256, 1024, 4096, 16384]
+    fixed, each, farthest = straight(tokens, [3 + 0.01 * n for n in tokens])
+    assert (fixed, each) == pytest.approx((3, 0.01)) and farthest < 1e-9
+    assert straight(tokens, [3 + 0.01 * n + 1e-6 * n**2 for n in tokens])[2] > 0.1
+    records = [{"contestant": "a", "tokens": n, "activation_mib": 2.0 * n, "forms": {"eager": {"ms": 5 + n}}}
+               for n in tokens]  # fmt: skip
+    (found,) = lines([*records, {"contestant": "a", "tokens": 10**6, "forms": {}}], "eager")
+    assert found["to"] == 16384 and found["time"] == pytest.approx((5, 1, 0), abs=1e-9)
+    assert found["memory"] == pytest.approx((0, 2, 0), abs=1e-9) and lines(records[:3], "eager") == []
+
+
+def test_labels_are_one_a_recipe():
+    words = ["a", "x=1", "b"]
+    assert contestants(words, ["ours", "DiT"]) == [Contestant("ours", "a", ("x=1",)), Contestant("DiT", "b")]
+    for labels in (["ours"], ["ours", "ours"]):
+        with pytest.raises(RecipeError, match="--labels"):
+            contestants(words, labels)
 
 
 def test_ranges():

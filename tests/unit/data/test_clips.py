@@ -56,6 +56,25 @@ def test_an_emoji_moves_as_its_label_says(motion):
             assert (np.sign(down) == [-1, -1, 1, 1, -1, -1, 1, 1]).all() and abs(right).max() < 0.2
 
 
+@pytest.mark.parametrize("motion, way", [("clockwise", -1), ("counterclockwise", 1)])
+def test_on_an_orbit_the_whole_picture_turns(motion, way):
+    data = EmojiClips((9, 21, 21), "val", motions=[motion], names=["face-*"], styles=["twitter"], orbit=0.8)
+    for i in range(len(data)):
+        quarters = data[i].image[::2].astype(int)
+        assert all(np.abs(np.rot90(quarters[0], way * k) - frame).mean() < 3 for k, frame in enumerate(quarters))
+        assert np.abs(quarters[0] - quarters[1]).mean() > 10
+
+
+def test_mean_pictures_tell_turns_apart_on_an_orbit_as_well_as_left_and_right_and_hardly_in_place():
+    def apart(*motions, **fields):
+        data = EmojiClips((8, 16, 16), "val", motions=[*motions], names=["face-*"], styles=["twitter"], **fields)
+        clips = np.stack([data[i].image for i in range(len(data))]) / 127.5
+        return np.square(np.subtract(*clips.reshape(2, len(data.emoji), *clips.shape[1:]).mean(1))).sum()
+
+    turns, lines = ("clockwise", "counterclockwise"), apart("left", "right")
+    assert apart(*turns, orbit=0.8) > 0.5 * lines and apart(*turns) < 0.1 * lines
+
+
 def test_every_emoji_has_every_motion_and_held_out_emoji_stay_held_out():
     data, emoji = faces(labels=["motion", "style"]), Emoji((10, 10), "val", names=["face-*"], styles=["twitter"])
     assert len(data) == len(MOTIONS) * len(emoji) and data.classes["motion"] == MOTIONS

@@ -19,22 +19,29 @@ from zoo.registry import register
 Pose = tuple[float, float, float]
 """Right and down from the middle, each -1..1 of the way to the edge; turned clockwise, in turns."""
 HOPS = 2
-PATHS: dict[str, Callable[[float, float], Pose]] = {
-    "left": lambda t, across: (1 - 2 * t, across, 0.0),
-    "right": lambda t, across: (2 * t - 1, across, 0.0),
-    "up": lambda t, across: (across, 1 - 2 * t, 0.0),
-    "down": lambda t, across: (across, 2 * t - 1, 0.0),
-    "clockwise": lambda t, across: (0.0, 0.0, t),
-    "counterclockwise": lambda t, across: (0.0, 0.0, -t),
-    "bounce": lambda t, across: (across, 1 - 2 * abs(math.sin(math.pi * HOPS * t)), 0.0),
+
+
+def hand(turned: float, orbit: float) -> Pose:
+    """As the hand of a clock: on a circle around the middle, from its top, turned as far as it has gone."""
+    return orbit * math.sin(2 * math.pi * turned), -orbit * math.cos(2 * math.pi * turned), turned
+
+
+PATHS: dict[str, Callable[[float, float, float], Pose]] = {
+    "left": lambda t, across, orbit: (1 - 2 * t, across, 0.0),
+    "right": lambda t, across, orbit: (2 * t - 1, across, 0.0),
+    "up": lambda t, across, orbit: (across, 1 - 2 * t, 0.0),
+    "down": lambda t, across, orbit: (across, 2 * t - 1, 0.0),
+    "clockwise": lambda t, across, orbit: hand(t, orbit),
+    "counterclockwise": lambda t, across, orbit: hand(-t, orbit),
+    "bounce": lambda t, across, orbit: (across, 1 - 2 * abs(math.sin(math.pi * HOPS * t)), 0.0),
 }
-"""Motion -> pose at time t in 0..1; `across` is a clip's own, by chance."""
+"""Motion -> pose at time t in 0..1; `across` is a clip's own, by chance, `orbit` as below."""
 MOTIONS = list(PATHS)
 
 
 @register("dataset", "emoji_clips")
 class EmojiClips(Clips):
-    """Every emoji in every motion, rendered when asked for: along a line, one turn, two hops.
+    """Every emoji in every motion, rendered when asked for: along a line, one turn in place or around, two hops.
 
     Clips (T,H,W,3) on white. The emoji of the held-out split are those of `emoji`. Labels: motion, and those of
     `emoji`. Where an emoji moves is a function of its number and the seed.
@@ -56,8 +63,11 @@ class EmojiClips(Clips):
         sprite: float = 0.5,  # side of an emoji, in shorter sides of the frame
         travel: float = 1.0,  # how far it goes, in ways from edge to edge
         spread: float = 0.5,  # how far from the middle its line may lie, in ways from middle to edge
+        orbit: float = 0.0,  # how far from the middle it turns around it, in ways from middle to edge; 0: in place
         seed: int = 0,  # of where it moves
     ):
+        if not 0 <= orbit <= 1:
+            raise RecipeError(f"{orbit}", where="data.orbit", allowed="0 to 1")
         for name, value in (("sprite", sprite), ("travel", travel)):
             if not 0 < value <= 1:
                 raise RecipeError(f"{value}", where=f"data.{name}", allowed="above 0, up to 1")
@@ -70,6 +80,7 @@ class EmojiClips(Clips):
         self.emoji = Emoji((self.side, self.side), split, labels=[name for name in labels if name != "motion"],
                            categories=categories, styles=styles, names=names)  # fmt: skip
         self.motions, self.travel, self.spread, self.seed = offered["motion"], travel, spread, seed
+        self.orbit = orbit
         count = len(self.emoji)
         numbers = {name: np.tile(values, len(self.motions)) for name, values in self.emoji.labels.items()}
         if "motion" in classes:
@@ -94,7 +105,7 @@ class EmojiClips(Clips):
         across = self.spread * (2 * rng(self.seed, f"emoji_clips {self.motions[motion]}", emoji).random() - 1)
         count, height, width = self.size  # type: ignore[misc]
         path = PATHS[self.motions[motion]]
-        poses = [path(k / max(count - 1, 1), across) for k in range(count)]
+        poses = [path(k / max(count - 1, 1), across, self.orbit) for k in range(count)]
         return [place(sprite, (height, width), (x * self.travel, y * self.travel, turned)) for x, y, turned in poses]
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from zoo.data.latent_files import INDEX, Shards, read_index
+from zoo.data.latent_files import INDEX, Shards, read_index, things
 from zoo.data.pictures import chosen
 from zoo.data.protocols import Latent, Sample, Split
 from zoo.errors import DataError
@@ -18,14 +18,15 @@ from zoo.registry import register
 class Latents:
     """Moments of an autoencoder, mapped into memory; training draws from them anew every time.
 
-    float16 or float32 (2c,h,w); the recipe's size in pixels, or in latents where no autoencoder is named.
+    float16 or float32 (2c,h,w), of clips (T,2c,h,w); the recipe's size in pixels, or in latents where no autoencoder
+    is named.
 
     Raises: DataError if they are missing, of another size, or have no held-out part.
     """
 
     def __init__(
         self,
-        size: tuple[int, int],
+        size: tuple[int, ...],
         split: Split,
         *,
         path: str,  # of the folder with index.json
@@ -33,9 +34,11 @@ class Latents:
     ):
         self.folder = Path(path).expanduser()
         index = read_index(self.folder)
-        if tuple(size) not in (tuple(index["size"]), tuple(index["shape"][-2:])):
-            raise DataError(f"these latents are of images of {_by(index['size'])}, the recipe wants {_by(size)}",
-                            where=path, fix="set shape in the recipe, or encode the images again")
+        frames = index["size"][:-2]
+        if list(size) not in (index["size"], [*frames, *index["shape"][-2:]]):
+            what = things(index)
+            raise DataError(f"these latents are of {what} of {_by(index['size'])}, the recipe wants {_by(size)}",
+                            where=path, fix=f"set shape in the recipe, or encode the {what} again")
         self.shards = Shards(self.folder, index, split)
         self.classes = chosen(labels, index["classes"], "data.labels") if index["classes"] else {}
         self.labels = {name: self.shards.labels(name) for name in self.classes}
