@@ -7,6 +7,9 @@ pair p = a x0 + b eps and x_t = alpha x0 + sigma eps is solved for whatever a sa
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import ClassVar
 
 import torch
@@ -17,11 +20,24 @@ from zoo.errors import ZooError
 PREDICTIONS = ("eps", "x0", "v", "velocity")
 
 
+_CLOCK: ContextVar[torch.dtype] = ContextVar("clock", default=torch.float64)
+
+
+@contextmanager
+def clock(dtype: torch.dtype) -> Iterator[None]:
+    """Inside, everything about time is computed in this type: published code has that of the images."""
+    before = _CLOCK.set(dtype)
+    try:
+        yield
+    finally:
+        _CLOCK.reset(before)
+
+
 def as_time(t: float | Tensor) -> Tensor:
-    """Time as a float64 tensor, () or (B,); float32 on a device without float64."""
+    """Time as a float64 tensor, () or (B,), or in the type of the `clock`; float32 on a device without float64."""
     if isinstance(t, (int, float)):
-        return torch.tensor(t, dtype=torch.float64, device="cpu")
-    return t.to(torch.float32 if t.device.type == "mps" else torch.float64)
+        return torch.tensor(t, dtype=_CLOCK.get(), device="cpu")
+    return t.to(torch.float32 if t.device.type == "mps" else _CLOCK.get())
 
 
 def per_image(value: Tensor, x: Tensor) -> Tensor:

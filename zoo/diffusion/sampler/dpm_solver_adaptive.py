@@ -8,7 +8,7 @@ from torch import Tensor
 
 from zoo.diffusion.denoiser import Denoiser
 from zoo.diffusion.exponential import Exponential, even_stages
-from zoo.diffusion.gaussian import Gaussian, as_time
+from zoo.diffusion.gaussian import Gaussian, as_time, clock
 from zoo.diffusion.protocols import Draw, Guidance, OnStep
 from zoo.diffusion.walk import check_finite, check_span
 from zoo.errors import ZooError
@@ -62,7 +62,8 @@ class DPMSolverAdaptive:
         size = len(x) if self.together else 1
         done = []
         for i in range(0, len(x), size):
-            done.append(self.solve(denoiser.rows(slice(i, i + size)), x[i : i + size]))
+            with clock(x.dtype if self.together else torch.float64):
+                done.append(self.solve(denoiser.rows(slice(i, i + size)), x[i : i + size]))
             if on_step:
                 on_step(i // size, -(-len(x) // size), torch.cat([*done, x[i + size :]]))
         return torch.cat(done)
