@@ -13,6 +13,7 @@ import json
 import math
 import os
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -26,21 +27,22 @@ MANIFEST, FORMAT = "MANIFEST.json", 1
 
 
 def save(root: Path, recipe: Recipe, step: int, images: int, files: Files, scalars: dict[str, Any],
-         val: float | None = None) -> Path:  # fmt: skip
+         val: float | None = None, classes: Mapping[str, list[str]] | None = None) -> Path:  # fmt: skip
     """Write one checkpoint and return its folder; whatever fails, the older ones are untouched.
 
     Args:
         val: its loss on held-out images, if it was measured.
+        classes: label -> names of its classes, for those who sample by name.
 
     Raises: OSError if the disk refuses.
     """
     place = root / f"step-{step:08d}"
     aside = root / f"{place.name}.tmp-{os.getpid()}"
-    text = recipe.to_yaml()
+    text, card = recipe.to_yaml(), {"step": step, "images": images, **({"classes": dict(classes)} if classes else {})}
     try:
         aside.mkdir(parents=True)
         for name, tensors in files.items():
-            save_weights(aside / f"{name}.safetensors", tensors, text, {"step": step, "images": images})
+            save_weights(aside / f"{name}.safetensors", tensors, text, card)
         manifest = {
             "format": FORMAT, "step": step, "images": images, "recipe": recipe.hash, "scalars": scalars,
             "val": val if val is None or math.isfinite(val) else None,

@@ -33,6 +33,7 @@ class Run:
         self.loggers: list[Logger] = []
         self.unsaved: OSError | None = None
         self.brought_back = ""
+        self.classes: dict[str, list[str]] = {}  # names that go with the weights
 
     def __enter__(self) -> Run:
         self.ranks.on_first(self._open)
@@ -118,7 +119,7 @@ class Run:
             return
         try:
             place = checkpoint.save(self.checkpoints, self.recipe, state.step, state.images, files, scalars,
-                                    self._measured(state.step))  # fmt: skip
+                                    self._measured(state.step), self.classes)  # fmt: skip
             checkpoint.prune(self.checkpoints, self.settings.keep, best=self.settings.keep_best)
         except OSError as error:
             self.unsaved = error
