@@ -27,8 +27,8 @@ from zoo.diffusion.process.flow import Flow
 from zoo.diffusion.process.vp_sde import VPSDE
 from zoo.diffusion.sampler.ddim import DDIM
 from zoo.diffusion.sampler.ddpm import DDPM
-from zoo.diffusion.sampler.dpm_solver import DPMSolver
 from zoo.diffusion.sampler.dopri5 import Dopri5
+from zoo.diffusion.sampler.dpm_solver import DPMSolver
 from zoo.diffusion.sampler.dpm_solver_adaptive import DPMSolverAdaptive
 from zoo.diffusion.sampler.euler import Euler
 from zoo.diffusion.sampler.euler_maruyama import EulerMaruyama

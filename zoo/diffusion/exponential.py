@@ -97,7 +97,9 @@ class Exponential:
         """Factors of the step from s to t; h, if it is known better than from the times."""
         a, b = self.level(s), self.level(t)
         h = self.gap(s, t) if h is None else h
-        return Span(b.sigma / a.sigma, b.alpha, -h) if self.data else Span((b.log_alpha - a.log_alpha).exp(), b.sigma, h)
+        if self.data:
+            return Span(b.sigma / a.sigma, b.alpha, -h)
+        return Span((b.log_alpha - a.log_alpha).exp(), b.sigma, h)
 
     def gap(self, s: Tensor, t: Tensor) -> Tensor:
         """h = lambda_t - lambda_s."""

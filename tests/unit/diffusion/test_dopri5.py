@@ -114,7 +114,8 @@ def test_float32_draws_the_same_images():
 
 
 @pytest.mark.parametrize("sampler, process, words", [
-    (Dopri5(atol=0.0), FLOW, "atol"), (Dopri5(end=0.0), VP, "not finite at t = 0"), (Dopri5(most=3), FLOW, "at least 8"),
+    (Dopri5(atol=0.0), FLOW, "atol"), (Dopri5(end=0.0), VP, "not finite at t = 0"),
+    (Dopri5(most=3), FLOW, "at least 8"),
     (Dopri5(), Flow(predict="eps"), "not finite at t = 1"), (Dopri5(), VPSDE(schedule="cosine"), "not finite"),
 ], ids=str)  # fmt: skip
 def test_what_cannot_work_is_refused_before_the_network_runs(sampler, process, words):
