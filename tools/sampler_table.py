@@ -250,11 +250,12 @@ def draw(run: str, path: Path, images: int = 10, zoom: int = 2) -> None:
     """One row a sampler: the same images of a trained run."""
     from PIL import Image, ImageDraw, ImageFont
 
+    from zoo.sampling.api import pick_device
     from zoo.sampling.generate import plan
     from zoo.sampling.picture import BLACK, WHITE, grid
     from zoo.weights.load import from_pretrained
 
-    backbone = from_pretrained(run)
+    backbone = from_pretrained(run, device=pick_device("auto"))
     recipe = backbone.recipe
     if recipe["process"]["use"] != "vp_sde":
         raise SystemExit("the run must have been trained with process vp_sde")

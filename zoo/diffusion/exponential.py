@@ -95,11 +95,10 @@ class Exponential:
 
     def span(self, s: Tensor, t: Tensor, h: Tensor | None = None) -> Span:
         """Factors of the step from s to t; h, if it is known better than from the times."""
-        a, b = self.level(s), self.level(t)
-        h = self.gap(s, t) if h is None else h
+        a, b, z = self.level(s), self.level(t), self.gap(s, t) if h is None else h
         if self.data:
-            return Span(b.sigma / a.sigma, b.alpha, -h)
-        return Span((b.log_alpha - a.log_alpha).exp(), b.sigma, h)
+            return Span(b.sigma / a.sigma, b.alpha, -z)
+        return Span((b.log_alpha - a.log_alpha).exp(), b.sigma, z)
 
     def gap(self, s: Tensor, t: Tensor) -> Tensor:
         """h = lambda_t - lambda_s."""
@@ -146,8 +145,8 @@ class Exponential:
             b = self.ask(denoiser, self.first(x, a, inner[0], parts[0] * h), inner[0])
             results.append(self.second(x, a, b, t, parts[0]))
         if len(inner) > 1:
-            c = self.ask(denoiser, self.third_stage(x, a, b, inner[1], *parts, h), inner[1])
-            results.append(self.third(x, a, b, c, t, *parts))
+            c = self.ask(denoiser, self.third_stage(x, a, b, inner[1], parts[0], parts[1], h), inner[1])
+            results.append(self.third(x, a, b, c, t, parts[0], parts[1]))
         return results
 
     def multistep(self, x: Tensor, past: list[Known], t: Tensor) -> Tensor:
