@@ -33,10 +33,9 @@ def fixture(name):
 
 
 def cases(name):
-    """(case, f32 | f64), without what was not recorded and without float32 adaptive cases (see EXACT)."""
+    """(case, f32 | f64), without what was not recorded."""
     data, info = fixture(name)
-    both = [(case, kind) for case in info["cases"] for kind in DTYPES]
-    return [(c, k) for c, k in both if f"{c}.{k}.out" in data and not ("adaptive" in c and k == "f32")]
+    return [(case, kind) for case in info["cases"] for kind in DTYPES if f"{case}.{kind}.out" in data]
 
 
 def error(ours, theirs):
@@ -121,18 +120,14 @@ def linear_vp_sampler(info):
     )
 
 
-# Adaptive cases are compared in float64 only: published code keeps times in float32 there, which flips accepted steps.
-EXACT = {"out": 1e-10, "times": 1e-10}
-
-
 @pytest.mark.parametrize("case, kind", cases("dpm_solver_linear_vp"))
 def test_dpm_solver_on_linear_vp(case, kind):
     process = VPSDE(time_scale=1.0)
     network = Network(eps_of(case.split(".")[0], VP), process, lambda t: t)
     out = linear_vp_sampler(VP_INFO["cases"][case])(Denoiser(network, process), VP["x_T"].to(DTYPES[kind]))
-    assert error(out, VP[f"{case}.{kind}.out"]) < {"f64": EXACT["out"], "f32": 5e-4}[kind]
+    assert error(out, VP[f"{case}.{kind}.out"]) < {"f64": 1e-10, "f32": 5e-4}[kind]
     if kind == "f64":
-        assert error(torch.tensor(network.times, dtype=torch.float64), VP[f"{case}.f64.calls_t"]) < EXACT["times"]
+        assert error(torch.tensor(network.times, dtype=torch.float64), VP[f"{case}.f64.calls_t"]) < 1e-10
 
 
 def latent_sampler(info):
@@ -156,11 +151,11 @@ def test_dpm_solver_on_latent_diffusion(case, kind):
     process = Discrete()
     network = Network(eps_of(case.split(".")[0], SD), process, lambda t: t / 1000)
     out = latent_sampler(SD_INFO["cases"][case])(Denoiser(network, process), SD["x_T"].to(DTYPES[kind]))
-    assert error(out, SD[f"{case}.{kind}.out"]) < {"f64": EXACT["out"], "f32": 1e-5}[kind]
+    assert error(out, SD[f"{case}.{kind}.out"]) < {"f64": 1e-10, "f32": 1e-5}[kind]
+    assert len(network.times) == SD_INFO["cases"][case]["nfe"] or (kind == "f32" and "adaptive" in case)
     if kind == "f64":
-        assert (
-            error(torch.tensor(network.times, dtype=torch.float64) / 1000, SD[f"{case}.f64.calls_t"]) < EXACT["times"]
-        )
+        times = torch.tensor(network.times, dtype=torch.float64) / 1000
+        assert error(times, SD[f"{case}.f64.calls_t"]) < 1e-10
 
 
 def dummy(x, t, y=None):

@@ -130,3 +130,22 @@ def test_every_named_ablation_builds(name):
         rest = sum(p.numel() for p in build(changed).parameters())
         scans_only = all(key.startswith("backbone.scan") for key, *_ in recipe.diff(changed))
         assert rest == whole if scans_only else rest != whole
+
+
+def test_recipes_of_guided_latents_carry_the_published_settings_as_presets():
+    """FID scales are 1 + s for DiM and U-ViT (s 0.4, 0.7 and 1.0), DiT's own w for DiT and DiS; pictures 4.0."""
+    latent = [r for r in map(load_recipe, recipes()) if r["autoencoder"]["use"] == "kl"]
+    guided = [r for r in latent if r["guidance"]["use"] == "cfg"]
+    assert len(guided) > 30
+    for recipe in guided:
+        chain = recipe["process"].get("variance") == "learned_range"
+        fid = 1.5 if chain else 2.0 if "coco" in recipe.name else 1.7 if recipe["shape"][-1] == 64 else 1.4
+        for preset, scale in (("fid", fid), ("picture", 4.0)):
+            drawn = recipe.preset(preset)
+            assert drawn["guidance"]["scale"] == scale, (recipe.name, preset)
+            assert drawn["guidance"]["channels"] == (3 if chain else None), recipe.name
+
+
+def test_latents_name_the_autoencoder_that_decodes_them():
+    for recipe in map(load_recipe, recipes()):
+        assert (recipe["autoencoder"]["use"] == "kl") == (recipe["shape"][-3] == 4), recipe.name

@@ -40,7 +40,7 @@ class Denoiser:
             self._null = self.backbone.null(self.y)
         return self._null
 
-    def rows(self, rows: slice) -> Denoiser:
+    def rows(self, rows: slice | Tensor) -> Denoiser:
         """The same denoiser for some images of the batch."""
         return Denoiser(self.backbone, self.process, take(self.y, rows), self.guidance, null=take(self._null, rows))
 
@@ -79,7 +79,7 @@ class Denoiser:
         return self.process.velocity(self.split(x, t)[0], x, t)
 
 
-def take(y: Labels, rows: slice) -> Labels:
+def take(y: Labels, rows: slice | Tensor) -> Labels:
     """The labels of some images."""
     if isinstance(y, dict):
         return {name: value[rows] for name, value in y.items()}

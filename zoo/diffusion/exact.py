@@ -102,9 +102,15 @@ class Exact:
         self.first, self.last = process.network_time(0.0), process.network_time(1.0)
 
     def __call__(self, x: Tensor, n: Tensor, y: object = None) -> Tensor:
-        """The best prediction at (x, n); n is network time, the same for the whole batch."""
+        """The best prediction at (x, n), n (B,) network time."""
         self.calls += 1
-        t = (n[0].double() - self.first) / (self.last - self.first)  # network time is affine in t for all
+        if (n == n[0]).all():
+            return self.answer(x, n[0])
+        return torch.cat([self.answer(x[i : i + 1], time) for i, time in enumerate(n)])
+
+    def answer(self, x: Tensor, n: Tensor) -> Tensor:
+        """The best prediction where all images have the same time."""
+        t = (n.double() - self.first) / (self.last - self.first)  # network time is affine in t for all
         scale = self.process.input_scale(t)
         x = x if scale is None else x / scale
         return self.process.target(*self.data.answers(x, self.process.alpha(t), self.process.sigma(t)), t)

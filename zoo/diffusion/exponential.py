@@ -13,6 +13,7 @@ Sources: Lu et al. 2022a (2206.00927), Algorithms 1-2; 2022b (2211.01095), Algor
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -46,9 +47,24 @@ class Span(NamedTuple):
 class Level(NamedTuple):
     """The process at one time."""
 
-    alpha: Tensor
+    log_alpha: Tensor
     sigma: Tensor
     log_snr: Tensor
+
+    @property
+    def alpha(self) -> Tensor:
+        return self.log_alpha.exp()
+
+
+Part = float | Tensor
+"""Of the way in log-SNR from the start of a step to its end."""
+
+
+class Stages(NamedTuple):
+    """The times of a singlestep: where it starts, its inner stages, where it ends; and parts: where these stand."""
+
+    times: list[Tensor]
+    parts: list[Part]
 
 
 class Known(NamedTuple):
@@ -77,10 +93,12 @@ class Exponential:
         """The network's answer at (x, t)."""
         return Known(t, denoiser.x0(x, t) if self.data else denoiser.eps(x, t))
 
-    def span(self, s: Tensor, t: Tensor) -> Span:
-        """Factors of the step from s to t."""
-        a, b, h = self.level(s), self.level(t), self.gap(s, t)
-        return Span(b.sigma / a.sigma, b.alpha, -h) if self.data else Span(b.alpha / a.alpha, b.sigma, h)
+    def span(self, s: Tensor, t: Tensor, h: Tensor | None = None) -> Span:
+        """Factors of the step from s to t; h, if it is known better than from the times."""
+        a, b, z = self.level(s), self.level(t), self.gap(s, t) if h is None else h
+        if self.data:
+            return Span(b.sigma / a.sigma, b.alpha, -z)
+        return Span((b.log_alpha - a.log_alpha).exp(), b.sigma, z)
 
     def gap(self, s: Tensor, t: Tensor) -> Tensor:
         """h = lambda_t - lambda_s."""
@@ -90,46 +108,45 @@ class Exponential:
         """alpha, sigma and lambda at t; each time is asked for about five times, and computed once."""
         key = t.item()
         if key not in self._levels:
-            self._levels[key] = Level(self.process.alpha(t), self.process.sigma(t), self.process.log_snr(t))
+            self._levels[key] = Level(self.process.log_alpha(t), self.process.sigma(t), self.process.log_snr(t))
         return self._levels[key]
 
-    def first(self, x: Tensor, a: Known, t: Tensor) -> Tensor:
+    def first(self, x: Tensor, a: Known, t: Tensor, h: Tensor | None = None) -> Tensor:
         """Order 1 (DDIM): x at a.t to t."""
-        step = self.span(a.t, t)
+        step = self.span(a.t, t, h)
         return step.ratio * x - step.c * step.phi1 * a.m
 
-    def second(self, x: Tensor, a: Known, b: Known, t: Tensor) -> Tensor:
-        """Order 2 from answers at a.t and at the stage b.t."""
-        step, r = self.span(a.t, t), self.gap(a.t, b.t) / self.gap(a.t, t)
-        slope = (b.m - a.m) / r
-        return self.first(x, a, t) - step.c * self._half(step) * slope
+    def second(self, x: Tensor, a: Known, b: Known, t: Tensor, r: Part) -> Tensor:
+        """Order 2 from answers at a.t and at the stage b.t, r of the way in log-SNR."""
+        step = self.span(a.t, t)
+        half = 1 / r * (step.c * step.phi2) if self.taylor else 0.5 / r * (step.c * step.phi1)
+        return self.first(x, a, t) - half * (b.m - a.m)
 
-    def third_stage(self, x: Tensor, a: Known, b: Known, t: Tensor) -> Tensor:
-        """The second inner stage of order 3, at t."""
-        step, r = self.span(a.t, t), self.gap(a.t, b.t) / self.gap(a.t, t)
-        return self.first(x, a, t) - step.c * step.phi2 / r * (b.m - a.m)
+    def third_stage(self, x: Tensor, a: Known, b: Known, t: Tensor, r1: Part, r2: Part, h: Tensor) -> Tensor:
+        """x at the second inner stage of order 3, t, r2 of the way h; b.t is r1 of the way."""
+        step = self.span(a.t, t, r2 * h)
+        return self.first(x, a, t, r2 * h) - r2 / r1 * (step.c * step.phi2) * (b.m - a.m)
 
-    def third(self, x: Tensor, a: Known, b: Known, c: Known, t: Tensor) -> Tensor:
+    def third(self, x: Tensor, a: Known, b: Known, c: Known, t: Tensor, r1: Part, r2: Part) -> Tensor:
         """Order 3 from answers at a.t and the stages b.t, c.t."""
-        step, h = self.span(a.t, t), self.gap(a.t, t)
-        r1, r2 = self.gap(a.t, b.t) / h, self.gap(a.t, c.t) / h
+        step = self.span(a.t, t)
         if not self.taylor:
-            return self.first(x, a, t) - step.c * step.phi2 / r2 * (c.m - a.m)
+            return self.first(x, a, t) - 1 / r2 * (step.c * step.phi2) * (c.m - a.m)
         near, far = (b.m - a.m) / r1, (c.m - a.m) / r2
         slope, bend = (r2 * near - r1 * far) / (r2 - r1), 2 * (far - near) / (r2 - r1)
         return self.first(x, a, t) - step.c * (step.phi2 * slope + step.phi3 * bend)
 
-    def singlestep(self, denoiser: Denoiser, x: Tensor, times: list[Tensor]) -> list[Tensor]:
-        """x at times[-1] by orders 1 to len(times) - 1; the network is asked at every time but the last."""
-        *stages, t = times
-        a = self.ask(denoiser, x, stages[0])
+    def singlestep(self, denoiser: Denoiser, x: Tensor, stages: Stages) -> list[Tensor]:
+        """x at the end of the step by orders 1 to the number of stages; the network is asked at every stage."""
+        (s, *inner, t), parts = stages
+        a, h = self.ask(denoiser, x, s), self.gap(s, t)
         results = [self.first(x, a, t)]
-        if len(stages) > 1:
-            b = self.ask(denoiser, self.first(x, a, stages[1]), stages[1])
-            results.append(self.second(x, a, b, t))
-        if len(stages) > 2:
-            c = self.ask(denoiser, self.third_stage(x, a, b, stages[2]), stages[2])
-            results.append(self.third(x, a, b, c, t))
+        if inner:
+            b = self.ask(denoiser, self.first(x, a, inner[0], parts[0] * h), inner[0])
+            results.append(self.second(x, a, b, t, parts[0]))
+        if len(inner) > 1:
+            c = self.ask(denoiser, self.third_stage(x, a, b, inner[1], parts[0], parts[1], h), inner[1])
+            results.append(self.third(x, a, b, c, t, parts[0], parts[1]))
         return results
 
     def multistep(self, x: Tensor, past: list[Known], t: Tensor) -> Tensor:
@@ -151,8 +168,14 @@ class Exponential:
         return step.phi2 if self.taylor else step.phi1 / 2
 
 
-def even_stages(process: Gaussian, s: Tensor, t: Tensor, order: int) -> list[Tensor]:
-    """s, then order - 1 times that part the step evenly in log-SNR, then t."""
-    first, last = process.log_snr(s), process.log_snr(t)
-    inner = [process.time_of_log_snr(first + (last - first) * j / order) for j in range(1, order)]
-    return [s, *inner, t]
+def even_stages(process: Gaussian, s: Tensor, t: Tensor, order: int) -> Stages:
+    """From s to t, with order - 1 inner stages that part the step evenly in log-SNR."""
+    first, parts = process.log_snr(s), [j / order for j in range(1, order)]
+    h = process.log_snr(t) - first
+    return Stages([s, *(process.time_of_log_snr(first + part * h) for part in parts), t], parts)
+
+
+def stages_at(process: Gaussian, times: Sequence[Tensor]) -> Stages:
+    """From times[0] to times[-1], with the inner stages at the times between."""
+    first, *inner, last = (process.log_snr(t) for t in times)
+    return Stages(list(times), [(level - first) / (last - first) for level in inner])

@@ -7,6 +7,9 @@ pair p = a x0 + b eps and x_t = alpha x0 + sigma eps is solved for whatever a sa
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import ClassVar
 
 import torch
@@ -17,11 +20,29 @@ from zoo.errors import ZooError
 PREDICTIONS = ("eps", "x0", "v", "velocity")
 
 
+_CLOCK: ContextVar[torch.dtype] = ContextVar("clock", default=torch.float64)
+
+
+@contextmanager
+def clock(dtype: torch.dtype) -> Iterator[None]:
+    """Inside, everything about time is computed in this type: published code has that of the images."""
+    before = _CLOCK.set(dtype)
+    try:
+        yield
+    finally:
+        _CLOCK.reset(before)
+
+
+def published_rounding() -> bool:
+    """Whether the clock has the type of published code's, float32."""
+    return _CLOCK.get() == torch.float32
+
+
 def as_time(t: float | Tensor) -> Tensor:
-    """Time as a float64 tensor, () or (B,); float32 on a device without float64."""
+    """Time as a float64 tensor, () or (B,), or in the type of the `clock`; float32 on a device without float64."""
     if isinstance(t, (int, float)):
-        return torch.tensor(t, dtype=torch.float64, device="cpu")
-    return t.to(torch.float32 if t.device.type == "mps" else torch.float64)
+        return torch.tensor(t, dtype=_CLOCK.get(), device="cpu")
+    return t.to(torch.float32 if t.device.type == "mps" else _CLOCK.get())
 
 
 def per_image(value: Tensor, x: Tensor) -> Tensor:
@@ -54,6 +75,10 @@ class Gaussian:
         """Standard deviation of the noise at t."""
         raise NotImplementedError
 
+    def log_alpha(self, t: float | Tensor) -> Tensor:
+        """log alpha(t)."""
+        return self.alpha(t).log()
+
     def rates(self, t: float | Tensor) -> tuple[Tensor, Tensor]:
         """(d alpha / dt, d sigma / dt)."""
         raise NotImplementedError
@@ -68,7 +93,7 @@ class Gaussian:
 
     def log_snr(self, t: float | Tensor) -> Tensor:
         """lambda(t) = log(alpha / sigma): half the logarithm of the signal-to-noise ratio."""
-        return self.alpha(t).log() - self.sigma(t).log()
+        return self.log_alpha(t) - self.sigma(t).log()
 
     def drift(self, t: float | Tensor) -> Tensor:
         """f(t) of the forward SDE dx = f x dt + g dw (Song et al. 2021, Eq. 5)."""
@@ -118,8 +143,10 @@ class Gaussian:
         return (one, zero) if self.predict == "x0" else (zero, one)
 
     def x0(self, prediction: Tensor, x: Tensor, t: float | Tensor) -> Tensor:
-        """The data that a prediction at (x, t) stands for."""
-        return self.mix(x, prediction, *self._solve(t, 1.0, 0.0))
+        """The data that a prediction at (x, t) stands for; divided last, as published: near t = 1 rounding shows."""
+        a, b = self.target_factors(t)
+        alpha, sigma = self.alpha(t), self.sigma(t)
+        return self.mix(x, prediction, b, -sigma) / per_image(alpha * b - sigma * a, x)
 
     def eps(self, prediction: Tensor, x: Tensor, t: float | Tensor) -> Tensor:
         """The noise that a prediction at (x, t) stands for."""

@@ -8,7 +8,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from zoo.diffusion.gaussian import Gaussian, as_time
+from zoo.diffusion.gaussian import Gaussian, as_time, published_rounding
 
 
 class Schedule(Protocol):
@@ -34,8 +34,9 @@ class LinearBeta:
         return self.low + (self.high - self.low) * t
 
     def time_of_log_alpha(self, log_alpha: Tensor) -> Tensor:
-        double = -2 * log_alpha  # the root of (high-low)/2 t^2 + low t = double, without cancellation
-        return 2 * double / (self.low + (self.low**2 + 2 * (self.high - self.low) * double).sqrt())
+        rise = self.high - self.low  # the root of rise/2 t^2 + low t = -2 log alpha, without cancellation
+        four = -4 * rise * log_alpha
+        return four / ((self.low**2 + four).sqrt() + self.low) / rise
 
 
 class Cosine:
@@ -59,33 +60,50 @@ class Cosine:
 
 
 class Knots:
-    """log alpha linear between the steps of a discrete chain, t = n/N for n = 1..N, and extrapolated outside."""
+    """log alpha linear between the steps of a discrete chain, t = n/N for n = 1..N, and extrapolated outside.
 
-    def __init__(self, log_alphas: Tensor):
-        self.values = log_alphas.double()
-        self.steps = len(log_alphas)
+    Args:
+        betas: variances of the chain, float64; what is made of them has the type of the times it is asked for.
+    """
+
+    def __init__(self, betas: Tensor):
+        self.betas, self.steps = betas, len(betas)
+        self._tables: dict[tuple[torch.dtype, torch.device], tuple[Tensor, Tensor]] = {}
 
     def log_alpha(self, t: Tensor) -> Tensor:
-        left, values = self._segment(t), self.values.to(t)
-        slope = values[left + 1] - values[left]
-        return (values[left] + slope * (t * self.steps - left - 1)).clamp(max=0)
+        return interpolate(t, *self._knots(t)).clamp(max=0)
 
     def beta(self, t: Tensor) -> Tensor:
-        left, values = self._segment(t), self.values.to(t)
+        left, values = (t * self.steps).floor().long().sub(1).clamp(0, self.steps - 2), self._knots(t)[1]
         return -2 * self.steps * (values[left + 1] - values[left])
 
     def time_of_log_alpha(self, log_alpha: Tensor) -> Tensor:
-        values = self.values.to(log_alpha)
-        left = (torch.searchsorted(-values, -log_alpha.contiguous()) - 1).clamp(0, self.steps - 2)
-        slope = values[left + 1] - values[left]
-        return (left + 1 + (log_alpha - values[left]) / slope) / self.steps
+        times, values = self._knots(log_alpha)
+        return interpolate(log_alpha, values.flip(0), times.flip(0))
 
-    def _segment(self, t: Tensor) -> Tensor:
-        return (t * self.steps).floor().long().sub(1).clamp(0, self.steps - 2)
+    def _knots(self, like: Tensor) -> tuple[Tensor, Tensor]:
+        """t and log alpha at every step, in the type of `like`."""
+        key = (like.dtype, like.device)
+        if key not in self._tables:
+            times = torch.linspace(0, 1, self.steps + 1, dtype=torch.float64, device="cpu")[1:]
+            values = 0.5 * (1 - self.betas.to(like.dtype)).log().cumsum(0)
+            self._tables[key] = times.to(like), values.to(like)
+        return self._tables[key]
+
+
+def interpolate(x: Tensor, xs: Tensor, ys: Tensor) -> Tensor:
+    """y at x, piecewise linear through the points (xs, ys), xs rising; the outer pieces go on beyond them."""
+    left = (torch.searchsorted(xs, x.contiguous()) - 1).clamp(0, len(xs) - 2)
+    return ys[left] + (x - xs[left]) * (ys[left + 1] - ys[left]) / (xs[left + 1] - xs[left])
+
+
+def noise_variance(log_alpha: Tensor) -> Tensor:
+    """1 - alpha^2; by expm1, exact where alpha is almost one, but under a float32 `clock` as published code rounds."""
+    return 1 - (2 * log_alpha).exp() if published_rounding() else -torch.expm1(2 * log_alpha)
 
 
 class VariancePreserving(Gaussian):
-    """A process on a `Schedule`: sigma comes from expm1, exact where alpha is almost one."""
+    """A process on a `Schedule` of log alpha."""
 
     schedule: Schedule
 
@@ -96,17 +114,18 @@ class VariancePreserving(Gaussian):
         return self.log_alpha(t).exp()
 
     def sigma(self, t: float | Tensor) -> Tensor:
-        return (-torch.expm1(2 * self.log_alpha(t))).sqrt()
+        return noise_variance(self.log_alpha(t)).sqrt()
 
     def beta(self, t: float | Tensor) -> Tensor:
         return self.schedule.beta(as_time(t))
 
     def log_snr(self, t: float | Tensor) -> Tensor:
         log_alpha = self.log_alpha(t)
-        return log_alpha - 0.5 * (-torch.expm1(2 * log_alpha)).log()
+        return log_alpha - 0.5 * noise_variance(log_alpha).log()
 
     def time_of_log_snr(self, log_snr: float | Tensor) -> Tensor:
-        log_alpha = -0.5 * torch.nn.functional.softplus(-2 * as_time(log_snr), threshold=700.0)
+        double = -2 * as_time(log_snr)
+        log_alpha = -0.5 * torch.logaddexp(double, torch.zeros_like(double))
         return self.schedule.time_of_log_alpha(log_alpha)
 
     def drift(self, t: float | Tensor) -> Tensor:

@@ -8,7 +8,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from zoo.errors import ZooError
 from zoo.recipe import Recipe
@@ -103,7 +103,7 @@ def prepare(asked: Request) -> Job:
                     classes=classes, precision=precision, form=form.said)  # fmt: skip
     every = range(asked.images)
     labels = labels_for(backbone, recipe, every, in_turn(classes, every) if classes else None) or {}
-    grids = {"grid": every, **(by_class(labels, recipe) if asked.class_grids else {})}
+    grids = {"grid": every, **(by_class(labels, backbone, recipe) if asked.class_grids else {})}
     return Job(planned, form, wanted, labels, grids)
 
 
@@ -114,11 +114,11 @@ def finish(asked: Request, job: Job, into: Target) -> None:
         job.form.sheet(into.read(members[:SHOWN]), into.picture(name))
 
 
-def by_class(labels: Mapping[str, Tensor], recipe: Recipe) -> Mapping[str, Sequence[int]]:
+def by_class(labels: Mapping[str, Tensor], backbone: nn.Module, recipe: Recipe) -> Mapping[str, Sequence[int]]:
     """The images of each class, or of each combination of classes, under a name for a picture."""
     if not labels:
         raise ZooError("this model has no classes", where="--class-grids", fix="leave it out: grid.png shows all")
-    names = {label: class_names(recipe, label) for label in labels}
+    names = {label: class_names(backbone, recipe, label) for label in labels}
     found: dict[str, list[int]] = {}
     for i, row in enumerate(zip(*(values.tolist() for values in labels.values()))):
         called = [names[label][k] if k < len(names[label]) else f"{label}{k}" for label, k in zip(labels, row)]

@@ -50,9 +50,11 @@ def trained_labels(recipe: Recipe, inputs: Iterable[str]) -> list[str]:
     return [name for name in inputs if data is None or name in (data.get("labels") or ())]
 
 
-def class_names(recipe: Recipe, label: str) -> list[str]:
-    """The names of a label's classes, as far as the recipe's data knows them without opening a file."""
-    data = recipe.get("data")
+def class_names(backbone: nn.Module, recipe: Recipe, label: str) -> list[str]:
+    """The names of a label's classes: those saved with the weights, else what the data knows without being opened."""
+    saved, data = getattr(backbone, "card", {}).get("classes"), recipe.get("data")
+    if isinstance(saved, dict) and isinstance(names := saved.get(label), list):
+        return [*map(str, names)]
     if data is None:
         return []
     source = find("dataset", data["use"]).load()
@@ -72,24 +74,27 @@ def parse_classes(words: Sequence[int | str], backbone: nn.Module, recipe: Recip
         raise ZooError("this model has no classes", where="classes", fix="leave classes out")
     if not words:
         raise ZooError("no class is named", where="classes", fix="leave classes out for all in turn")
+    names = {label: class_names(backbone, recipe, label) for label in counts}
     named: dict[str, list[int]] = {}
     for word in words:
-        label, name = _label_of(str(word).strip(), counts, recipe)
-        named.setdefault(label, []).extend(class_numbers(name, counts[label], class_names(recipe, label)))
+        label, name = _label_of(str(word).strip(), names)
+        named.setdefault(label, []).extend(class_numbers(name, counts[label], names[label]))
     told = {*named, *trained_labels(recipe, counts)}
     return {label: named.get(label, range(count)) for label, count in counts.items() if label in told}
 
 
-def _label_of(word: str, counts: Mapping[str, int], recipe: Recipe) -> tuple[str, str]:
-    """(label, class) of "label=class", or of a class whose label is plain."""
+def _label_of(word: str, names: Mapping[str, Sequence[str]]) -> tuple[str, str]:
+    """(label, class) of "label=class", or of a class whose label is plain; names: those of each label's classes."""
     label, equals, name = word.partition("=")
-    if equals and label in counts:
+    if equals and label in names:
         return label, name
-    known = [label for label in counts if word.casefold() in map(str.casefold, class_names(recipe, label))]
-    if len(counts) == 1 or len(known) == 1:
-        return (known or list(counts))[0], word
-    raise ZooError(f"{word!r} could be a class of {' or '.join(known or counts)}", where="classes",
-                   fix=f"say which, for instance {next(iter(counts))}={word}")
+    known = [label for label, titles in names.items() if word.casefold() in map(str.casefold, titles)]
+    if len(names) == 1 or len(known) == 1:
+        return (known or list(names))[0], word
+    near = nearest(word, [title for titles in names.values() for title in titles])
+    hint = f"; did you mean {near!r}?" if near and not known else ""
+    raise ZooError(f"{word!r} could be a class of {' or '.join(known or names)}{hint}", where="classes",
+                   fix=f"say which, for instance {next(iter(names))}={word}")
 
 
 def class_numbers(word: str, count: int, names: Sequence[str]) -> Sequence[int]:

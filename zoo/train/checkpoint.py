@@ -13,7 +13,7 @@ import json
 import math
 import os
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -32,11 +32,12 @@ ALONE = Ranks(torch.device("cpu"))
 
 
 def save(root: Path, recipe: Recipe, step: int, images: int, files: Files, scalars: dict[str, Any],
-         val: float | None = None, ranks: Ranks = ALONE) -> Path:  # fmt: skip
+         val: float | None = None, classes: Mapping[str, list[str]] | None = None, ranks: Ranks = ALONE) -> Path:  # fmt: skip
     """Write one checkpoint and return its folder; whatever fails, the older ones are untouched.
 
     Args:
         val: its loss on held-out images, if it was measured.
+        classes: label -> names of its classes, for those who sample by name.
         ranks: the processes over which the tensors are spread; all of them must ask, and each writes its part.
 
     Raises: OSError if the disk refuses, in all of them.
@@ -45,10 +46,11 @@ def save(root: Path, recipe: Recipe, step: int, images: int, files: Files, scala
     aside = root / f"{place.name}.tmp-{ranks.on_first(os.getpid)}"
     text, write = recipe.to_yaml(), save_weights if ranks.size == 1 else save_parts
     numbers = {"step": step, "images": images}
+    card = numbers | ({"classes": dict(classes)} if classes else {})
     try:
         ranks.on_first(lambda: aside.mkdir(parents=True))
         for name, tensors in files.items():
-            write(aside / f"{name}.safetensors", tensors, text, numbers)
+            write(aside / f"{name}.safetensors", tensors, text, card)
         manifest = {"format": FORMAT, **numbers, "recipe": recipe.hash, "scalars": scalars,
                     "val": val if val is None or math.isfinite(val) else None}  # fmt: skip
         ranks.on_first(lambda: _complete(aside, place, manifest, files))

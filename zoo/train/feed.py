@@ -39,6 +39,12 @@ class Feed:
         self.latent: Latent | None = getattr(self.datasets[0], "latent", None)
         check_identity(recipe, self.latent)
 
+    @property
+    def classes(self) -> dict[str, list[str]]:
+        """Label -> names of its classes, where these are more than their numbers."""
+        found = {label: [*map(str, names)] for label, names in self.datasets[0].classes.items()}
+        return {label: names for label, names in found.items() if names != [str(i) for i in range(len(names))]}
+
     def batches(self, start: int) -> Iterator[Batch]:
         """This process's share of training batches, for ever, from image number `start` on."""
         settings = self.settings

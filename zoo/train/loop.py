@@ -51,6 +51,7 @@ def train(recipe: Recipe, folder: str | Path, *, resume: bool = False, device: s
         run = stack.enter_context(Run(Path(folder), recipe, settings, ranks, resume=resume))
         screen = stack.enter_context(Progress(settings, quiet=not ranks.first))
         state, feed = State.start(recipe, settings, ranks), Feed(recipe, settings, ranks)
+        run.classes = feed.classes
         for line in report(recipe, settings, ranks, feed.datasets):
             screen.say(line)
         screen.usage = Usage(summary(recipe)["macs"], ranks.device, settings.precision, ranks.size)

@@ -34,6 +34,7 @@ class Run:
         self.loggers: list[Logger] = []
         self.unsaved: OSError | None = None
         self.brought_back = ""
+        self.classes: dict[str, list[str]] = {}  # names that go with the weights
 
     def __enter__(self) -> Run:
         self.ranks.on_first(self._open)
@@ -122,7 +123,7 @@ class Run:
             return
         try:
             place = checkpoint.save(self.checkpoints, self.recipe, state.step, state.images, state.files(),
-                                    state.scalars(), self._measured(state.step), writers)  # fmt: skip
+                                    state.scalars(), self._measured(state.step), self.classes, writers)  # fmt: skip
             writers.on_first(partial(checkpoint.prune, self.checkpoints, self.settings.keep,
                                      best=self.settings.keep_best))  # fmt: skip
         except OSError as error:

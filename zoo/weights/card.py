@@ -90,6 +90,7 @@ def _facts(backbone: nn.Module, recipe: Recipe, facts: Mapping[str, Any]) -> dic
         "process": recipe.get("process.use"),
         "published": recipe["published"],
         **facts,
+        "classes": ", ".join(f"{len(names)} of {label}" for label, names in facts.get("classes", {}).items()),
     }
     return {name: value for name, value in known.items() if value not in ("", None, {}, [])}
 

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import json
+
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from zoo.autoencoders.kl import KL
 from zoo.builder import build_backbone, factory
+from zoo.cli.sample import main
 from zoo.errors import CheckpointError, ShapeError, ZooError
 from zoo.recipe import Recipe
 from zoo.sampling.generate import generate
+from zoo.weights.load import save_pretrained
 
 diffusers = pytest.importorskip("diffusers")
 
@@ -157,6 +163,20 @@ def test_latents_become_pictures_of_the_right_size(folder):
     recipe = Recipe.from_text(LATENT.format(path=folder))
     ((_, image),) = generate(build_backbone(recipe), recipe, [0], size=(16, 32))
     assert image.shape == (16, 32, 3)
+
+
+def test_zoo_sample_decodes_large_images_in_tiles(folder, tmp_path):
+    recipe = Recipe.from_text(LATENT.format(path=folder))
+    save_pretrained(build_backbone(recipe), tmp_path / "model", recipe)
+    drawn = {}
+    for out, tile in (("whole", 0), ("tiled", 16), ("again", 16)):
+        words = [str(tmp_path / "model"), "--out", str(tmp_path / out), "--device", "cpu", "-n", "3", "--size", "32x48"]
+        assert main([*words, "--batch", "3" if out == "tiled" else "2", f"autoencoder.tile={tile}"]) == 0
+        assert json.loads((tmp_path / out / "sample.json").read_text())["autoencoder"]["tile"] == tile
+        drawn[out] = np.stack([np.asarray(Image.open(tmp_path / f"{out}/{i:06d}.png"), int) for i in range(3)])
+    assert drawn["whole"].shape == (3, 32, 48, 3)
+    assert np.mean(drawn["tiled"] == drawn["again"]) >= 0.9999, "an image depends on its batch"
+    assert 0 < np.abs(drawn["tiled"] - drawn["whole"]).mean() < 0.5 * drawn["whole"].std()
 
 
 def test_a_missing_autoencoder_is_told_before_anything_is_drawn(tmp_path):

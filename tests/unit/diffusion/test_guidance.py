@@ -57,8 +57,20 @@ def test_guidance_is_one_forward_of_the_doubled_batch():
     assert torch.allclose(out, X + 4.0 * (C - X), atol=ROUND)
 
 
-def test_uvit_scale():
-    assert ClassifierFree.from_uvit_scale(0.4).scale == pytest.approx(1.4)
+@pytest.mark.parametrize(("convention", "number", "mix"), [
+    ("dit", 4.0, lambda c, u: u + 4.0 * (c - u)), ("uvit", 0.4, lambda c, u: c + 0.4 * (c - u)),
+    ("dim", 3.0, lambda c, u: c + 3.0 * (c - u)), ("dim_paper", 1.7, lambda c, u: u + 1.7 * (c - u)),
+    ("ho_salimans", 0.3, lambda c, u: 1.3 * c - 0.3 * u),
+])  # fmt: skip
+def test_scales_of_the_papers_mean_what_their_formulas_say(convention, number, mix):
+    guidance = ClassifierFree.written_as(convention, number)
+    out = Denoiser(Labelled(), VPSDE(), Y, guidance)(X, 0.5)
+    assert torch.allclose(out, mix(C, X), atol=ROUND)
+
+
+def test_a_convention_that_is_none_is_refused():
+    with pytest.raises(ZooError, match="did you mean 'uvit'"):
+        ClassifierFree.written_as("u-vit", 0.4)
 
 
 def test_scale_zero_is_unconditional():

@@ -128,9 +128,9 @@ def test_each_class_gets_a_grid(run, tmp_path):
     assert np.array_equal(first, pictures(tmp_path / "out")["000001.png"])
 
 
-def test_classes_that_there_are_not_have_no_grids(recipe):
+def test_classes_that_there_are_not_have_no_grids(backbone, recipe):
     with pytest.raises(ZooError, match="no classes"):
-        by_class({}, recipe)
+        by_class({}, backbone, recipe)
 
 
 def test_precision_is_part_of_the_record_and_changes_little(run, tmp_path):

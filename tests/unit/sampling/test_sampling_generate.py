@@ -26,10 +26,11 @@ def same(a: dict, b: dict) -> float:
 
 
 @pytest.mark.parametrize("sampler", [
-    "sampler=euler_maruyama", "sampler=euler", "sampler=dpm_solver",
+    "{use: euler_maruyama, steps: 6}", "{use: euler, steps: 6}", "{use: dpm_solver, steps: 6}",
+    "{use: dopri5, rtol: 0.05, atol: 0.001, end: 0.05}", "{use: dpm_solver_adaptive, rtol: 0.2, end: 0.05}",
 ])  # fmt: skip
 def test_the_batch_size_changes_no_image(backbone, recipe, sampler):
-    changed = recipe.override([sampler, "sampler.steps=6"])
+    changed = recipe.override([f"sampler={sampler}"])
     one, three, all_at_once = (drawn(backbone, changed, batch=b) for b in (1, 3, 16))
     assert same(one, three) >= 0.9999 and same(one, all_at_once) >= 0.9999
     assert len(np.unique(np.stack(list(one.values())))) > 50, "the images are too flat for this to mean much"

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -14,14 +14,17 @@ from zoo.registry import register
 if TYPE_CHECKING:
     from zoo.diffusion.denoiser import Denoiser
 
+CONVENTIONS = {"dit": 0.0, "dim_paper": 0.0, "dim": 1.0, "uvit": 1.0, "ho_salimans": 1.0}
+"""What is added to the number that is written there: where 1 is off, nothing; where 0 is off, 1."""
+
 
 @register("guidance", "cfg", aliases=("classifier_free",))
 @dataclass(kw_only=True)
 class ClassifierFree:
     """Classifier-free guidance: u + scale (c - u), one forward of the doubled batch; scale 1 is off.
 
-    U-ViT and DiM write c + s (c - u): their s is scale - 1, see `from_uvit_scale`. Variance channels stay
-    those of the conditional half.
+    DiT writes the same scale. U-ViT's and DiM's code and Ho & Salimans write c + s (c - u), whose s is scale - 1:
+    see `written_as`. Variance channels stay those of the conditional half.
 
     Sources: Ho & Salimans 2022 (2207.12598), Eq. 6; interval: Kynkaanniemi et al. 2024 (2404.07724).
     """
@@ -40,9 +43,16 @@ class ClassifierFree:
             raise ZooError(f"channels {self.channels}", where="guidance cfg", fix="give 1 or more, or null for all")
 
     @classmethod
-    def from_uvit_scale(cls, s: float) -> ClassifierFree:
-        """The guidance that U-ViT and DiM call s."""
-        return cls(scale=1.0 + s)
+    def written_as(cls, convention: str, number: float, **fields: Any) -> ClassifierFree:
+        """The guidance that a paper or its code gives this number; `CONVENTIONS` names them.
+
+        Raises: ZooError for a convention that is not there.
+        """
+        if convention not in CONVENTIONS:
+            raise ZooError(
+                f"convention {convention!r}", where="guidance cfg", allowed=list(CONVENTIONS), given=convention
+            )
+        return cls(scale=CONVENTIONS[convention] + number, **fields)
 
     def check(self, process: Gaussian, y: Labels) -> None:
         """Raises: ZooError if there are no labels to be guided by."""

@@ -46,7 +46,7 @@ class Discrete(VariancePreserving):
         start, end = start if beta_start is None else beta_start, end if beta_end is None else beta_end
         self.betas = make_betas(betas, start, end, steps)
         self.alphas_cumprod = torch.cumprod(1 - self.betas, 0)
-        self.schedule = Knots(0.5 * torch.log1p(-self.betas).cumsum(0))
+        self.schedule = Knots(self.betas)
         self.learned_variance = variance == "learned_range"
 
     def network_time(self, t: float | Tensor) -> Tensor:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from zoo.diffusion.denoiser import Denoiser
-from zoo.diffusion.exponential import Exponential, even_stages
+from zoo.diffusion.exponential import Exponential, Stages, even_stages, stages_at
 from zoo.diffusion.gaussian import Gaussian
 from zoo.diffusion.nested import nested
 from zoo.diffusion.protocols import Draw, Guidance, OnStep, TimeGrid
@@ -67,8 +67,8 @@ class DPMSolver:
     def singlestep(self, formulas: Exponential, denoiser: Denoiser, x: Tensor) -> Iterator[tuple[int, int, Tensor]]:
         """Steps that forget what came before."""
         plan = self.plan(denoiser.process)
-        for i, times in enumerate(plan):
-            x = formulas.singlestep(denoiser, x, times)[-1]
+        for i, stages in enumerate(plan):
+            x = formulas.singlestep(denoiser, x, stages)[-1]
             yield i, len(plan), x
 
     def multistep(self, formulas: Exponential, denoiser: Denoiser, x: Tensor) -> Iterator[tuple[int, int, Tensor]]:
@@ -79,8 +79,8 @@ class DPMSolver:
             x = formulas.multistep(x, past, times[i + 1])
             yield i, self.steps, x
 
-    def plan(self, process: Gaussian) -> list[list[Tensor]]:
-        """The times of each step: where it starts, its inner stages, where it ends."""
+    def plan(self, process: Gaussian) -> list[Stages]:
+        """Every step with its inner stages."""
         orders = [self.order] * (self.steps // self.order)
         if self.method == "fast":
             orders = fast_orders(self.steps, self.order)
@@ -90,7 +90,7 @@ class DPMSolver:
         times, ends = walk_times("dpm_solver", self, process, sum(orders)), [0]
         for order in orders:
             ends.append(ends[-1] + order)
-        return [list(times[i : j + 1]) for i, j in pairwise(ends)]
+        return [stages_at(process, list(times[i : j + 1])) for i, j in pairwise(ends)]
 
 
 def fast_orders(evaluations: int, order: int) -> list[int]:

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from zoo.diffusion.denoiser import Denoiser
 from zoo.diffusion.exponential import Exponential, even_stages
-from zoo.diffusion.gaussian import Gaussian, as_time
+from zoo.diffusion.gaussian import Gaussian, as_time, clock
 from zoo.diffusion.protocols import Draw, Guidance, OnStep
 from zoo.diffusion.walk import check_finite, check_span
 from zoo.errors import ZooError
@@ -25,7 +25,9 @@ class DPMSolverAdaptive:
     """DPM-Solver-12 and -23: step sizes in log-SNR from the difference of two orders.
 
     Each image has its own steps, one image at a time, so that it does not depend on its batch, and steps grow
-    threefold at most; `together` takes the published rule, the worst image of the batch and any growth.
+    threefold at most; `together` takes the published rule, the worst image of the batch and any growth, and the
+    published arithmetic, times in the type of the images: the first errors of order 3 are below float32's
+    resolution, so that rounding alone decides its steps.
 
     Source: Lu et al. 2022 (2206.00927), appendix C.
     """
@@ -36,7 +38,7 @@ class DPMSolverAdaptive:
     atol: float = 0.0078  # absolute tolerance (2/256)
     rtol: float = 0.05  # relative tolerance
     first_step: float = 0.05  # first step in log-SNR
-    together: bool = False  # one step size for the whole batch, of any growth, as published
+    together: bool = False  # one step size for the whole batch, of any growth, times as rounded: as published
     start: float = 1.0  # first time
     end: float = 1e-3  # last time
 
@@ -62,7 +64,8 @@ class DPMSolverAdaptive:
         size = len(x) if self.together else 1
         done = []
         for i in range(0, len(x), size):
-            done.append(self.solve(denoiser.rows(slice(i, i + size)), x[i : i + size]))
+            with clock(torch.promote_types(x.dtype, torch.float32) if self.together else torch.float64):
+                done.append(self.solve(denoiser.rows(slice(i, i + size)), x[i : i + size]))
             if on_step:
                 on_step(i // size, -(-len(x) // size), torch.cat([*done, x[i + size :]]))
         return torch.cat(done)
@@ -71,7 +74,7 @@ class DPMSolverAdaptive:
         """All the steps of one group of images."""
         process = denoiser.process
         formulas = Exponential(process, self.predict == "x0", self.solver_type == "taylor")
-        s, h, before = as_time(self.start), self.first_step, x
+        s, h, before = as_time(self.start), as_time(self.first_step), x
         last = process.log_snr(self.end)
         while abs(s.item() - self.end) > NEAR:
             t = process.time_of_log_snr(process.log_snr(s) + h)
@@ -79,15 +82,15 @@ class DPMSolverAdaptive:
             error = self.error(lower, higher, before)
             if error <= 1:
                 x, s, before = higher, t, lower
-            h = min(h * self.growth(error), (last - process.log_snr(s)).item())
+            h = torch.minimum(self.next_step(h, error), last - process.log_snr(s))
         return x
 
-    def growth(self, error: float) -> float:
-        """The next step over this one. The published rule rounds the power to float32, which shows in the times."""
+    def next_step(self, h: Tensor, error: float) -> Tensor:
+        """The step after h. The published rule rounds the power to float32, which shows in the times."""
         power = max(error, 1e-12) ** (-1 / self.order)
         if self.together:
-            return SAFETY * torch.tensor(power, dtype=torch.float32).item()
-        return min(SAFETY * power, GROWTH)
+            return SAFETY * h * torch.tensor(power, dtype=torch.float32)
+        return h * min(SAFETY * power, GROWTH)
 
     def error(self, lower: Tensor, higher: Tensor, before: Tensor) -> float:
         """Root mean square of the difference over its tolerance, of the worst image."""
