@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 
 from zoo.builder import section, summary
+from zoo.data.places import without_fetching
 from zoo.errors import DataError
 from zoo.recipe import Recipe
 from zoo.sampling.api import pick_device
@@ -69,7 +70,8 @@ def rehearse(recipe: Recipe, device: str = "auto") -> list[str]:
     """What `train` would say before its first update."""
     settings, place = section(recipe, "train")(), pick_device(device)
     try:
-        data = Feed(recipe, settings, Ranks(place)).datasets
+        with without_fetching():
+            data = Feed(recipe, settings, Ranks(place)).datasets
     except DataError as error:  # a rehearsal needs no pictures
         data = error
     return [*report(recipe, settings, Ranks(place), data)]

@@ -37,6 +37,19 @@ def test_a_dry_run_says_what_would_happen_and_writes_nothing(recipe_file, tmp_pa
     assert not (tmp_path / "a").exists()
 
 
+@pytest.mark.parametrize(("name", "needed"), [
+    ("dim_s_cifar", "to be fetched from https://"), ("uvit_l_imagenet64", "data/imagenet: there is no such folder"),
+    ("dim_h_imagenet256", "add data={use: latents"), ("bidim_b_video", "names no data"),
+])  # fmt: skip
+def test_a_dry_run_needs_no_data_and_fetches_none(name, needed, tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("ZOO_DATA", str(tmp_path / "none"))
+    monkeypatch.setattr("urllib.request.urlopen", lambda *given, **options: pytest.fail("the network was asked"))
+    assert main([name, "--dry-run", "--device", "cpu"]) == 0
+    said = capsys.readouterr().out
+    assert "not here yet" in said and needed in said and "M parameters" in said
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize(("arguments", "message"), [
     (["no_such_recipe"], "no_such_recipe"),
     (["RECIPE", "train.batsh=3"], "did you mean 'batch'?"),
