@@ -20,7 +20,7 @@ class Decay(nn.Module):
 
     def __init__(self, inner: int, state: int):
         super().__init__()
-        at_least(1, inner, "backbone.mixer.expand, times the width,")
+        at_least(1, inner, "backbone.mixer.expand")
         at_least(1, state, "backbone.mixer.state")
         self.A_log = nn.Parameter(torch.empty(inner, state))
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from zoo.autoencoders.moments import posterior_sample
 from zoo.builder import section
 from zoo.data.loader import Batch, batches, val_batches
-from zoo.data.protocols import Latent
+from zoo.data.protocols import Dataset, Latent
 from zoo.errors import DataError
 from zoo.recipe import Recipe
 from zoo.train.ranks import Ranks
@@ -77,6 +77,18 @@ class Feed:
         chance = generator(self.settings.seed, batch.first - before, self.device, stream=LATENTS)
         whole = torch.randn((self.settings.batch, *self.shape), generator=chance, device=self.device)
         return whole[before : before + len(batch.images)]
+
+
+def check_classes(backbone: nn.Module, dataset: Dataset) -> None:
+    """Whether the backbone has a row for every class of the images; a class too many would be read as the null class.
+
+    Raises: DataError naming label and numbers.
+    """
+    for name, module in backbone.named_modules():
+        known, names = getattr(module, "classes", None), dataset.classes.get(getattr(module, "reads", ""))
+        if isinstance(known, int) and names and len(names) > known:
+            raise DataError(f"the images have {len(names)} classes of {module.reads}, the backbone knows {known}",
+                            where="data.labels", fix=f"set backbone.{name}.classes={len(names)}, or data.labels=[]")
 
 
 def check_identity(recipe: Recipe, latent: Latent | None) -> None:

@@ -6,13 +6,15 @@ from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 
-from zoo.builder import section, summary
+import torch
+
+from zoo.builder import build, section, summary
 from zoo.data.places import without_fetching
 from zoo.errors import DataError
 from zoo.recipe import Recipe
 from zoo.sampling.api import pick_device
 from zoo.train.evaluation import Evaluation
-from zoo.train.feed import Feed
+from zoo.train.feed import Feed, check_classes
 from zoo.train.guard import Guard, diagnose
 from zoo.train.page import write_page
 from zoo.train.precision import configure
@@ -51,6 +53,7 @@ def train(recipe: Recipe, folder: str | Path, *, resume: bool = False, device: s
         run = stack.enter_context(Run(Path(folder), recipe, settings, ranks, resume=resume))
         screen = stack.enter_context(Progress(settings, quiet=not ranks.first))
         state, feed = State.start(recipe, settings, ranks), Feed(recipe, settings, ranks)
+        check_classes(state.backbone, feed.datasets[0])
         for line in report(recipe, settings, ranks, feed.datasets):
             screen.say(line)
         screen.usage = Usage(summary(recipe)["macs"], ranks.device, settings.precision, ranks.size)
@@ -74,6 +77,9 @@ def rehearse(recipe: Recipe, device: str = "auto") -> list[str]:
             data = Feed(recipe, settings, Ranks(place)).datasets
     except DataError as error:  # a rehearsal needs no pictures
         data = error
+    else:
+        with torch.device("meta"):
+            check_classes(build(recipe), data[0])
     return [*report(recipe, settings, Ranks(place), data)]
 
 

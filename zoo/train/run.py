@@ -40,8 +40,12 @@ class Run:
         return self
 
     def _open(self) -> None:
-        self.folder.mkdir(parents=True, exist_ok=True)
-        self.lock = Lock(self.folder).__enter__()
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            self.lock = Lock(self.folder).__enter__()
+        except OSError as error:
+            raise ZooError(f"this cannot be a run folder: {error.strerror}", where=str(self.folder),
+                           fix="give another one with --out") from error
         try:
             self._admit()
             checkpoint.sweep(self.checkpoints)

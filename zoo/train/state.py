@@ -52,7 +52,7 @@ class State:
         parallel = Parallel(backbone, settings, ranks)
         try:
             optimizer: Any = settings.optimizer(backbone.named_parameters())
-        except ValueError as error:  # the libraries' own limits
+        except (ValueError, IndexError) as error:  # the libraries' own limits; too few betas
             raise RecipeError(str(error), where="train.optimizer") from error
         for group in optimizer.param_groups:
             group["initial_lr"] = group["lr"]

@@ -56,7 +56,15 @@ def test_a_dry_run_needs_no_data_and_fetches_none(name, needed, tmp_path, monkey
     (["RECIPE", "train.batch=0"], "train.batch"),
     (["RECIPE", "--device", "quantum"], "quantum"),
     (["RECIPE", "data.path=/nowhere"], "nowhere"),
-    (["RECIPE", "data=null"], "data"),
+    (["RECIPE", "data=null"], "names no data"),
+    (["RECIPE", "data.holdout=2"], "no images to train on"),
+    (["RECIPE", "backbone.conditioning.embed.label.classes=1"], "conditioning.embed.label.classes=2"),
+    (["RECIPE", "backbone.width=0"], "backbone.width: 0 is too small"),
+    (["RECIPE", "backbone.depth=0"], "backbone.depth: 0 is too small"),
+    (["RECIPE", "backbone.patch.size=0"], "backbone.patch.size: 0 is too small"),
+    (["RECIPE", "backbone.mixer={use: mamba, state: 0}"], "backbone.mixer.state: 0 is too small"),
+    (["RECIPE", "train.optimizer.lr=-1"], "train.optimizer"),
+    (["RECIPE", "train.init_from=/nowhere"], "train.init_from"),
     (["RECIPE", "--explain", "train.bath"], "batch"),
 ])  # fmt: skip
 def test_mistakes_exit_with_2_and_one_message(arguments, message, recipe_file, tmp_path, capsys):
@@ -64,6 +72,16 @@ def test_mistakes_exit_with_2_and_one_message(arguments, message, recipe_file, t
     assert main([*arguments, "--out", str(tmp_path / "a")]) == 2
     error = capsys.readouterr().err
     assert error.startswith("error: ") and message in error and "Traceback" not in error
+    assert not (tmp_path / "a").exists()
+
+
+@pytest.mark.parametrize("out", ["a_file", "a_file/inside"])
+def test_a_run_folder_that_cannot_be_one_is_one_message(out, recipe_file, tmp_path, capsys):
+    (tmp_path / "a_file").write_text("mine")
+    assert main([str(recipe_file), "--out", str(tmp_path / out)]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("error: ") and out in error and "--out" in error and len(error.splitlines()) == 1
+    assert (tmp_path / "a_file").read_text() == "mine"
 
 
 def test_a_run_folder_continues_in_itself(tiny, tmp_path, capsys):

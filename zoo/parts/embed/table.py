@@ -30,7 +30,7 @@ class Table(nn.Module):
         std: float = 0.02,  # of the rows at the start
     ):
         super().__init__()
-        at_least(1, classes, f"the table of {reads}: classes")
+        at_least(1, classes, f"classes of {reads}")
         self.classes, self.has_null, self.reads, self.std = classes, null, reads, std
         self.weight = nn.Parameter(torch.empty(classes + null, width))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from zoo.errors import RecipeError
+from zoo.errors import RecipeError, at_least
 from zoo.grid import Grid
 from zoo.registry import register
 
@@ -26,6 +26,7 @@ class DepthwiseConv(nn.Module):
         residual: bool = False,  # add to the features instead of replacing them
     ):
         super().__init__()
+        at_least(1, kernel, "backbone.enhancer.kernel")
         if kernel % 2 == 0:
             raise RecipeError(f"a kernel of {kernel} has no middle", where="depthwise_conv", fix=f"use {kernel + 1}")
         self.residual = residual
