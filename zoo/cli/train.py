@@ -51,7 +51,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     from zoo.recipe import load_recipe
 
     recipe = load_recipe(args.recipe, args.settings)
-    if args.explain:
+    if args.explain is not None:
         print(recipe.explain(args.explain))
         return 0
     from zoo.train.launch import gpus, launch

@@ -10,7 +10,7 @@ import torch
 
 from zoo.builder import build, section, summary
 from zoo.data.places import without_fetching
-from zoo.errors import DataError
+from zoo.errors import DataError, at_least
 from zoo.recipe import Recipe
 from zoo.sampling.api import pick_device
 from zoo.train.evaluation import Evaluation
@@ -46,6 +46,7 @@ def train(recipe: Recipe, folder: str | Path, *, resume: bool = False, device: s
         loss is not finite.
     """
     settings = section(recipe, "train")()
+    at_least(0, max_minutes, "--max-minutes")
     with ExitStack() as stack:
         ranks = stack.enter_context(joined(pick_device(device)))
         configure(ranks.device, settings.precision, settings.deterministic)

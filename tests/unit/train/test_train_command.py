@@ -66,6 +66,8 @@ def test_a_dry_run_needs_no_data_and_fetches_none(name, needed, tmp_path, monkey
     (["RECIPE", "train.optimizer.lr=-1"], "train.optimizer"),
     (["RECIPE", "train.init_from=/nowhere"], "train.init_from"),
     (["RECIPE", "--explain", "train.bath"], "batch"),
+    (["RECIPE", "--max-minutes", "-1"], "--max-minutes: -1.0 is too small"),
+    (["RECIPE", "--gpus", "0"], "--gpus 0"),
 ])  # fmt: skip
 def test_mistakes_exit_with_2_and_one_message(arguments, message, recipe_file, tmp_path, capsys):
     arguments = [str(recipe_file) if a == "RECIPE" else a for a in arguments]
