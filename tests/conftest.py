@@ -5,19 +5,38 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
+import sys
 from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
 
 import pytest
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 FULL = os.environ.get("ZOO_TEST_FULL") == "1"
+TOOLS = Path(__file__).parents[1] / "tools"
 
 
 @pytest.fixture(scope="session")
 def trials() -> Callable[[int], int]:
     """trials(200): how many of 200 trials to run."""
     return lambda whole: whole if FULL else max(1, whole // 10)
+
+
+@pytest.fixture(scope="session")
+def script() -> Callable[[str], ModuleType]:
+    """script("bench_page"): tools/bench_page.py as a module, without running it."""
+
+    def load(name: str) -> ModuleType:
+        if name not in sys.modules:
+            spec = importlib.util.spec_from_file_location(name, TOOLS / f"{name}.py")
+            sys.modules[name] = importlib.util.module_from_spec(spec)
+            spec.loader.exec_module(sys.modules[name])
+        return sys.modules[name]
+
+    return load
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -2,8 +2,9 @@
 
 Three drawings of every emoji (Noto, Twemoji, Fluent 3D), without skin-tone variants, flattened on
 white at 64 x 64 and stored as WebP: a picture is kept without loss where that is no larger. The
-artwork comes from three pinned npm packages; their licences stand beside the archive. Two runs
-with the same Pillow give the same bytes.
+files of a style stand one behind another in one member: in a zip of their own names, the names
+would take 0.7 MB of the 8. The artwork comes from three pinned npm packages; their licences stand
+beside the archive. Two runs with the same Pillow give the same bytes.
 
     python tools/build_emoji.py                      # fetches the packages with `npm pack`
     python tools/build_emoji.py --packages DIR       # reads tarballs that are already there
@@ -25,7 +26,7 @@ from pathlib import Path
 from PIL import Image
 
 OUT = Path(__file__).parent.parent / "zoo/data/emoji/emoji.zip"
-SIDE, QUALITY, EPOCH = 64, 93, (1980, 1, 1, 0, 0, 0)
+SIDE, QUALITY, EPOCH = 64, 95, (1980, 1, 1, 0, 0, 0)
 MEMBER_LIMIT = 16 << 20
 PACKAGES = {  # style -> package, version, tarball, sha512 as the registry states it, folder of the pictures
     "google": ("emoji-datasource-google", "16.0.0", "emoji-datasource-google-16.0.0.tgz", "img/google/64",
@@ -146,13 +147,16 @@ def split_by_code(codes: list[str], drawn: dict[tuple[str, str], Image.Image]) -
 
 
 def write(out: Path, rows: list[list[str]], pictures: dict[str, bytes]) -> None:
-    columns = ["name", "unified", "category", "subcategory", "short_name", "split"]
-    index = {"styles": list(PACKAGES), "categories": list(CATEGORIES.values()), "columns": columns, "rows": rows}
+    """A member `index.json`, whose rows say how many bytes a picture has, and one a style, in the order of the rows."""
+    columns = ["name", "unified", "category", "subcategory", "short_name", "split", "bytes"]
+    sized = [[*row, len(pictures[row[0]])] for row in rows]
+    index = {"styles": list(PACKAGES), "categories": list(CATEGORIES.values()), "columns": columns, "rows": sized}
     with zipfile.ZipFile(out, "w") as archive:
         text = json.dumps(index, separators=(",", ":"))
         archive.writestr(member("index.json"), text, zipfile.ZIP_DEFLATED, 9)
-        for name, data in pictures.items():
-            archive.writestr(member(name), data, zipfile.ZIP_STORED)
+        for style in PACKAGES:
+            drawn = b"".join(data for name, data in pictures.items() if name.startswith(f"{style}/"))
+            archive.writestr(member(f"{style}.webps"), drawn, zipfile.ZIP_STORED)
 
 
 def member(name: str) -> zipfile.ZipInfo:

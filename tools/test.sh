@@ -8,4 +8,4 @@ if [[ "${1:-}" == --full ]]; then
 fi
 bash tools/setup.sh test
 export OMP_NUM_THREADS="${OMP_NUM_THREADS:-1}" # processes, not threads
-exec .venv/bin/python -m pytest -n "${WORKERS:-2}" "$@"
+exec .venv/bin/python -m pytest -n "${WORKERS:-2}" --dist worksteal "$@" # neighbours stay together, for what they share

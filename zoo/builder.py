@@ -6,6 +6,7 @@ the factory with what it has to give (a width, a grid), so that assembly stays o
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -83,9 +84,20 @@ def summary(recipe: Recipe | str | Path, overrides: Sequence[str] = ()) -> dict[
     `paper_macs` leaves out what is hidden inside fused kernels, as DiM's Table 1 was counted; it is None
     where nothing is hidden.
     """
+    recipe = as_recipe(recipe, overrides)
+    counted = json.dumps([recipe.get(name, None) for name in ("shape", "process", "backbone", "plugins")])
+    if counted not in _summaries:
+        _summaries[counted] = _count(recipe)
+    return dict(_summaries[counted])
+
+
+_summaries: dict[str, dict[str, int | None]] = {}
+"""By what is counted: a study asks for the same few again and again."""
+
+
+def _count(recipe: Recipe) -> dict[str, int | None]:
     from zoo.ops.flops import count_macs
 
-    recipe = as_recipe(recipe, overrides)
     with torch.device("meta"):
         backbone = build_backbone(recipe)
         x, t = torch.empty(1, *recipe["shape"]), torch.empty(1)

@@ -45,7 +45,7 @@ class BackendError(ZooError):
     """An operator's backend was asked for by name and cannot do the job."""
 
 
-def at_least(least: int, value: int, where: str) -> None:
+def at_least(least: int, value: float, where: str) -> None:
     """Refuse a number of a recipe that is too small.
 
     Raises: RecipeError.

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
-from pathlib import Path
-
 import pytest
 import torch
 
@@ -13,15 +10,10 @@ from zoo.data.loader import val_batches
 from zoo.data.source.emoji_clips import MOTIONS
 from zoo.recipe import load_recipe
 
-TOOL = Path(__file__).parents[2] / "tools/judge_motion.py"
-
 
 @pytest.fixture(scope="module")
-def tool():
-    spec = importlib.util.spec_from_file_location("judge_motion", TOOL)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def tool(script):
+    return script("judge_motion")
 
 
 def test_it_knows_held_out_clips_and_the_arrow_of_time(tool):

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import re
 import shlex
-import sys
 from pathlib import Path
 
 import pytest
@@ -16,17 +14,13 @@ MARK = re.compile(r" \[[A-Z]\d?\]")
 
 
 @pytest.fixture(scope="module")
-def script():
-    spec = importlib.util.spec_from_file_location("paper_tables", ROOT / "tools/paper_tables.py")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["paper_tables"] = module
-    spec.loader.exec_module(module)
-    return module
+def tool(script):
+    return script("paper_tables")
 
 
 @pytest.fixture(scope="module")
-def pages(script):
-    return {path.name: (path, text) for path, text in script.pages()}
+def pages(tool):
+    return {path.name: (path, text) for path, text in tool.pages()}
 
 
 def test_there_is_a_page_for_each_of_the_six_tables_and_all_are_up_to_date(pages):
@@ -71,12 +65,12 @@ def test_every_zoo_ablate_command_of_a_page_is_one_that_parses(pages):
         assert args.recipe == "dim_s_cifar" and args.count == 50000 and args.seeds == 3
 
 
-def test_a_measured_figure_appears_beside_the_published_one(script, tmp_path, monkeypatch):
+def test_a_measured_figure_appears_beside_the_published_one(tool, tmp_path, monkeypatch):
     (tmp_path / "a.json").write_text(json.dumps({"recipe": "dim_l_imagenet256", "metrics": {"FID": 2.713}}))
-    monkeypatch.setattr(script, "RESULTS", tmp_path)
-    script.results.cache_clear()
+    monkeypatch.setattr(tool, "RESULTS", tmp_path)
+    tool.results.cache_clear()
     try:
-        text = script.model_page(script.MODELS[1])
+        text = tool.model_page(tool.MODELS[1])
     finally:
-        script.results.cache_clear()
+        tool.results.cache_clear()
     assert "| 2.64 [D2] | 2.71 |" in text

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 
@@ -15,11 +14,8 @@ FOLDER = ROOT / "docs/parts"
 
 
 @pytest.fixture(scope="module")
-def tool():
-    spec = importlib.util.spec_from_file_location("draw_parts", ROOT / "tools/draw_parts.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def tool(script):
+    return script("draw_parts")
 
 
 def test_pictures_are_complete_and_up_to_date(tool):

@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
-import sys
 from pathlib import Path
+
+import pytest
 
 ROOT = Path(__file__).parents[2]
 
 
-def tool():
-    spec = importlib.util.spec_from_file_location("reliability", ROOT / "tools/reliability.py")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["reliability"] = module
-    spec.loader.exec_module(module)
-    return module
+@pytest.fixture
+def tool(script):
+    return script("reliability")
 
 
-def test_there_are_34_promises_and_every_test_they_name_exists():
-    promises = tool().promises()
+def test_there_are_34_promises_and_every_test_they_name_exists(tool):
+    promises = tool.promises()
     assert [p.number for p in promises] == list(range(1, 35))
     for promise in promises:
         assert promise.tests or promise.gpu or promise.open, promise
@@ -29,8 +26,7 @@ def test_there_are_34_promises_and_every_test_they_name_exists():
             assert not name or f"def {name}(" in (ROOT / file).read_text(), test
 
 
-def test_the_page_is_what_the_results_say():
-    module = tool()
-    results = json.loads(module.RESULTS.read_text())["promises"]
-    assert module.PAGE.read_text(encoding="utf-8") == module.page(results)
+def test_the_page_is_what_the_results_say(tool):
+    results = json.loads(tool.RESULTS.read_text())["promises"]
+    assert tool.PAGE.read_text(encoding="utf-8") == tool.page(results)
     assert not any(found["failed"] for row in results.values() for found in row.values())

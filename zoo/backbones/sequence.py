@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from zoo.backbones.connections import Connections
+from zoo.errors import at_least
 from zoo.grid import Grid
 from zoo.ops.precision import product_dtype
 from zoo.parts import protocols as slot
@@ -59,6 +60,8 @@ class SequenceBackbone(nn.Module):
         *frames, channels, height, image_width = shape
         self.depth, self.mirror = depth, mirror
         self.tokens_at: Literal["front", "end"] = tokens_at
+        at_least(1, width, "backbone.width")
+        at_least(1, depth, "backbone.depth")
         self.patch = patch(width, channels, out_channels)
         self.enhancer_in, self.enhancer_out = enhancer(width), enhancer(width)
         self.padding = padding(width)

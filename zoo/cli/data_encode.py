@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -57,11 +56,11 @@ def encode(argv: Sequence[str]) -> int:
     from zoo.data.encode import Request
     from zoo.sampling.api import pick_device
     from zoo.train.launch import gpus, launch
-    from zoo.train.ranks import environment, joined
+    from zoo.train.ranks import joined
     from zoo.train.stop import Stop
 
-    if args.gpus != 1 and environment(os.environ) is None:
-        return launch("zoo.cli.data", ["encode", *argv], gpus(args.gpus, args.device))
+    if (processes := gpus(args.gpus, args.device)) > 1:
+        return launch("zoo.cli.data", ["encode", *argv], processes)
     request = Request(args.out, (args.split,) if args.split else ("train", "val"), not args.no_flips,
                       "float32" if args.float32 else "float16", args.shard, args.batch, args.workers)
     with joined(pick_device(args.device)) as ranks, Stop() as stop:

@@ -28,5 +28,9 @@ def command(main: Callable[[Sequence[str] | None], int | None]) -> Callable[...,
         except BrokenPipeError:  # the reader, such as `head`, has seen enough
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             return 141
+        except OSError as error:  # a file that cannot be read or written; a disk that is full
+            named = f"{error.filename}: " if error.filename else ""
+            print(f"error: {named}{error.strerror or error}", file=sys.stderr)
+            return 2
 
     return run

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -52,18 +51,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     from zoo.recipe import load_recipe
 
     recipe = load_recipe(args.recipe, args.settings)
-    if args.explain:
+    if args.explain is not None:
         print(recipe.explain(args.explain))
         return 0
     from zoo.train.launch import gpus, launch
     from zoo.train.loop import rehearse, train
-    from zoo.train.ranks import environment
 
     if args.dry_run:
         print(*rehearse(recipe, args.device), sep="\n")
         return 0
-    if args.gpus != 1 and environment(os.environ) is None:
-        return launch("zoo.cli.train", sys.argv[1:] if argv is None else argv, gpus(args.gpus, args.device))
+    if (processes := gpus(args.gpus, args.device)) > 1:
+        return launch("zoo.cli.train", sys.argv[1:] if argv is None else argv, processes)
     folder = args.out or run_folder(recipe)
     ended = train(recipe, folder, resume=args.resume, device=args.device, max_minutes=args.max_minutes)
     if ended:

@@ -5,9 +5,24 @@ from __future__ import annotations
 import hashlib
 import os
 import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 
 from zoo.errors import DataError
+
+_fetching = ContextVar("fetching", default=True)
+
+
+@contextmanager
+def without_fetching() -> Iterator[None]:
+    """Within it `fetch` says what it would have fetched, as a DataError."""
+    token = _fetching.set(False)
+    try:
+        yield
+    finally:
+        _fetching.reset(token)
 
 
 def data_folder() -> Path:
@@ -26,6 +41,8 @@ def fetch(url: str, target: Path, md5: str, otherwise: str) -> Path:
     """
     if target.is_file():
         return checked(target, md5)
+    if not _fetching.get():
+        raise DataError(f"to be fetched from {url} on first use", fix=f"without a network: {otherwise}")
     aside = target.with_name(f"{target.name}.part-{os.getpid()}")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from zoo.errors import ShapeError
+from zoo.errors import ShapeError, at_least
 from zoo.ops import causal_conv
 from zoo.ops.selective_scan.inputs import rates
 
@@ -28,6 +28,8 @@ class Decay(nn.Module):
 
     def __init__(self, inner: int, state: int):
         super().__init__()
+        at_least(1, inner, "backbone.mixer.expand")
+        at_least(1, state, "backbone.mixer.state")
         self.A_log = nn.Parameter(torch.empty(inner, state))
 
     @property
@@ -81,6 +83,7 @@ class Direction(Step):
     def __init__(self, inner: int, state: int, width: int, dt_rank: int, dt_range: tuple[float, float] | None,
                  conv: int):  # fmt: skip
         super().__init__(inner, state, width, dt_rank, dt_range)
+        at_least(1, conv, "backbone.mixer.conv")
         self.conv_weight = nn.Parameter(torch.empty(inner, conv))
         self.conv_bias = nn.Parameter(torch.empty(inner))
 

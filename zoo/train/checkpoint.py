@@ -32,7 +32,8 @@ ALONE = Ranks(torch.device("cpu"))
 
 
 def save(root: Path, recipe: Recipe, step: int, images: int, files: Files, scalars: dict[str, Any],
-         val: float | None = None, classes: Mapping[str, list[str]] | None = None, ranks: Ranks = ALONE) -> Path:  # fmt: skip
+         val: float | None = None, classes: Mapping[str, list[str]] | None = None,
+         ranks: Ranks = ALONE) -> Path:  # fmt: skip
     """Write one checkpoint and return its folder; whatever fails, the older ones are untouched.
 
     Args:

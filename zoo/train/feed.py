@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from zoo.autoencoders.moments import posterior_sample
 from zoo.builder import section
 from zoo.data.loader import Batch, batches, val_batches
-from zoo.data.protocols import Latent
-from zoo.errors import DataError, RecipeError
+from zoo.data.protocols import Dataset, Latent
+from zoo.errors import DataError
 from zoo.recipe import Recipe
 from zoo.train.ranks import Ranks
 from zoo.train.settings import Train
@@ -21,21 +21,27 @@ LATENTS = 1
 """The stream of chance that draws latents; the objective's is 0."""
 
 
+PICTURES = "add for instance data.use=emoji, or data={use: folder, path: pictures}"
+ENCODED = "add data={use: latents, path: DIR}, which `zoo-data encode` makes, or data={use: folder, path: pictures}"
+
+
 class Feed:
     """Batches as the backbone sees them: behind the autoencoder, if the recipe has one.
 
-    Raises: RecipeError if the recipe names no data; DataError if they are missing.
+    Raises: DataError if the recipe names no data, or they are missing.
     """
 
     def __init__(self, recipe: Recipe, settings: Train, ranks: Ranks):
         if recipe.get("data", None) is None:
-            raise RecipeError("this recipe names no data to train on", where=recipe.name,
-                              fix="add for instance data.use=emoji, or data={use: folder, path: pictures}")
+            raise DataError("this recipe names no data to train on", where=recipe.name,
+                            fix=ENCODED if recipe.get("autoencoder.use") != "identity" else PICTURES)
         self.settings, self.ranks, self.device = settings, ranks, ranks.device
         self.shape, self.autoencoder = tuple(recipe["shape"]), section(recipe, "autoencoder")()
         *frames, _, height, width = self.shape
         size = (*frames, height * self.autoencoder.factor, width * self.autoencoder.factor)
         self.datasets = tuple(section(recipe, "data")(size, split) for split in ("train", "val"))
+        if not len(self.datasets[0]):
+            raise DataError("there are no images to train on", where="data", fix="look at its path, split and filters")
         self.latent: Latent | None = getattr(self.datasets[0], "latent", None)
         check_identity(recipe, self.latent)
 
@@ -77,6 +83,18 @@ class Feed:
         chance = generator(self.settings.seed, batch.first - before, self.device, stream=LATENTS)
         whole = torch.randn((self.settings.batch, *self.shape), generator=chance, device=self.device)
         return whole[before : before + len(batch.images)]
+
+
+def check_classes(backbone: nn.Module, dataset: Dataset) -> None:
+    """Whether the backbone has a row for every class of the images; a class too many would be read as the null class.
+
+    Raises: DataError naming label and numbers.
+    """
+    for name, module in backbone.named_modules():
+        known, names = getattr(module, "classes", None), dataset.classes.get(getattr(module, "reads", ""))
+        if isinstance(known, int) and names and len(names) > known:
+            raise DataError(f"the images have {len(names)} classes of {module.reads}, the backbone knows {known}",
+                            where="data.labels", fix=f"set backbone.{name}.classes={len(names)}, or data.labels=[]")
 
 
 def check_identity(recipe: Recipe, latent: Latent | None) -> None:

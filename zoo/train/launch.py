@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from zoo.errors import ZooError
+from zoo.train.ranks import environment
 
 PERIOD = 0.1
 """Seconds between two looks at the processes."""
@@ -68,19 +69,23 @@ def environment_of(rank: int, count: int, port: int) -> dict[str, str]:
 
 
 def gpus(count: int, device: str) -> int:
-    """The number of processes for `--gpus`; -1 asks for all GPUs.
+    """The number of processes to start for `--gpus`; -1 asks for all GPUs. 1, none, in a process that was started so.
 
     Raises: ZooError if there are not so many.
     """
     import torch
 
+    if count == 1 or environment(os.environ) is not None:
+        return 1
+    if count == 0 or count < -1:
+        raise ZooError(f"--gpus {count}", where="command line", allowed="1 or more, or -1 for all there are")
     if device.startswith("cpu"):
         return max(count, 1)
     there = torch.cuda.device_count()
     if count > there:
         raise ZooError(f"--gpus {count}: this machine shows {there}", where="zoo-train",
                        fix="look at CUDA_VISIBLE_DEVICES, or --device cpu for processes without GPUs")
-    return there if count < 0 else max(count, 1)
+    return count if count > 0 else max(there, 1)
 
 
 def _blame(failure: Any) -> tuple:

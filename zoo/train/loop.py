@@ -6,12 +6,15 @@ from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 
-from zoo.builder import section, summary
-from zoo.errors import DataError
+import torch
+
+from zoo.builder import build, section, summary
+from zoo.data.places import without_fetching
+from zoo.errors import DataError, at_least
 from zoo.recipe import Recipe
 from zoo.sampling.api import pick_device
 from zoo.train.evaluation import Evaluation
-from zoo.train.feed import Feed
+from zoo.train.feed import Feed, check_classes
 from zoo.train.guard import Guard, diagnose
 from zoo.train.memory import need
 from zoo.train.page import write_page
@@ -44,6 +47,7 @@ def train(recipe: Recipe, folder: str | Path, *, resume: bool = False, device: s
         loss is not finite.
     """
     settings = section(recipe, "train")()
+    at_least(0, max_minutes, "--max-minutes")
     with ExitStack() as stack:
         ranks = stack.enter_context(joined(pick_device(device)))
         configure(ranks.device, settings.precision, settings.deterministic)
@@ -52,6 +56,7 @@ def train(recipe: Recipe, folder: str | Path, *, resume: bool = False, device: s
         screen = stack.enter_context(Progress(settings, quiet=not ranks.first))
         state, feed = State.start(recipe, settings, ranks), Feed(recipe, settings, ranks)
         run.classes = feed.classes
+        check_classes(state.backbone, feed.datasets[0])
         for line in report(recipe, settings, ranks, feed.datasets):
             screen.say(line)
         screen.usage = Usage(summary(recipe)["macs"], ranks.device, settings.precision, ranks.size)
@@ -71,9 +76,13 @@ def rehearse(recipe: Recipe, device: str = "auto") -> list[str]:
     """What `train` would say before its first update."""
     settings, place = section(recipe, "train")(), pick_device(device)
     try:
-        data = Feed(recipe, settings, Ranks(place)).datasets
+        with without_fetching():
+            data = Feed(recipe, settings, Ranks(place)).datasets
     except DataError as error:  # a rehearsal needs no pictures
         data = error
+    else:
+        with torch.device("meta"):
+            check_classes(build(recipe), data[0])
     return [*report(recipe, settings, Ranks(place), data), f"{'memory':<10} {foreseen(recipe, settings)}"]
 
 

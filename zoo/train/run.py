@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from types import TracebackType
@@ -41,24 +42,30 @@ class Run:
         return self
 
     def _open(self) -> None:
-        self.folder.mkdir(parents=True, exist_ok=True)
-        self.lock = Lock(self.folder).__enter__()
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            self.lock = Lock(self.folder).__enter__()
+        except OSError as error:
+            raise ZooError(f"this cannot be a run folder: {error.strerror}", where=str(self.folder),
+                           fix="give another one with --out") from error
         try:
             self._admit()
             checkpoint.sweep(self.checkpoints)
-            self.samples.mkdir(exist_ok=True)
-            for torn in [*self.folder.glob(".*.tmp"), *self.samples.glob(".*.tmp")]:
-                torn.unlink()  # pictures that a killed run was writing
-            (self.folder / "recipe.yaml").write_text(self.recipe.to_yaml(), encoding="utf-8")
         except BaseException:
-            self.lock.__exit__()
+            self._leave()
             raise
 
     def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
         for logger in self.loggers:
             logger.close()
         if self.ranks.first:
-            self.lock.__exit__()
+            self._leave()
+
+    def _leave(self) -> None:
+        """Free the folder; one in which nothing was begun goes."""
+        self.lock.__exit__()
+        with suppress(OSError):  # it holds something
+            self.folder.rmdir()
 
     def restore(self, state: State, say: Say) -> None:
         """Bring `state` to the newest valid checkpoint, else to the weights that it begins with; and open the logs.
@@ -77,7 +84,15 @@ class Run:
         if not name and (source := self.settings.init_from):
             for line in state.begin_from(source, self.recipe, self.settings.seed):
                 say(f"from {source}: {line}")
+        self.ranks.on_first(self._begin)
         self.open_logs(state.step)
+
+    def _begin(self) -> None:
+        """The first that is written: nothing is, of a run whose data, model or weights are not there."""
+        self.samples.mkdir(exist_ok=True)
+        for torn in [*self.folder.glob(".*.tmp"), *self.samples.glob(".*.tmp")]:
+            torn.unlink()  # pictures that a killed run was writing
+        (self.folder / "recipe.yaml").write_text(self.recipe.to_yaml(), encoding="utf-8")
 
     def roll_back(self, state: State, say: Say, reason: str) -> bool:
         """Weights, averages and optimizer of the newest checkpoint; the clock goes on, so that other images come.

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from zoo.builder import build_backbone
-from zoo.errors import CheckpointError
+from zoo.errors import CheckpointError, RecipeError
 from zoo.recipe import Recipe
 from zoo.train.ema import EMA
 from zoo.train.meter import Meter
@@ -52,7 +52,10 @@ class State:
         """Fresh weights, the same on every device."""
         backbone = fresh(recipe, settings.seed).to(ranks.device).train()
         parallel = Parallel(backbone, settings, ranks)
-        optimizer: Any = settings.optimizer(backbone.named_parameters())
+        try:
+            optimizer: Any = settings.optimizer(backbone.named_parameters())
+        except (ValueError, IndexError) as error:  # the libraries' own limits; too few betas
+            raise RecipeError(str(error), where="train.optimizer") from error
         for group in optimizer.param_groups:
             group["initial_lr"] = group["lr"]
         emas, share = [EMA(backbone, decay) for decay in settings.ema], -(-settings.batch // ranks.size)

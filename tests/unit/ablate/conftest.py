@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 
 from zoo.recipe import load_recipe
@@ -36,15 +35,6 @@ ablate:
 published:
   tables: {{"4": {{full: 2.5, -long_skip: 6.5}}, "6": {{full: 2.5, wide: 2.4}}}}
 """
-
-
-@pytest.fixture(scope="session", autouse=True)
-def one_thread():
-    """These models are too small to share out."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="session")

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import csv
 import json
-import os
 import signal
 import subprocess
 import sys
-import time
 import types
 from pathlib import Path
 
@@ -133,19 +131,32 @@ def test_a_stopped_study_goes_on_where_it_was(recipe_file, tmp_path, trained, mo
     assert {k: r["figures"] for k, r in rows(stopped).items()} == {k: r["figures"] for k, r in rows(whole).items()}
 
 
+KILLED = """
+import os, signal, sys
+from zoo.cli.ablate import main
+from zoo.train import loop
+from zoo.train.step import Update
+
+done, plain, loop.write_page = [], Update.__call__, lambda *given: None
+
+def dying(self, state, batch):
+    done.append(state.step)
+    if len(done) == 9:  # the third update of the second row, behind its first checkpoint
+        os.kill(os.getpid(), signal.SIGKILL)
+    plain(self, state, batch)
+
+Update.__call__ = dying
+main(sys.argv[1:])
+"""
+
+
 def test_a_killed_study_goes_on_too(recipe_file, tmp_path, capsys, trained):
-    command = [sys.executable, "-m", "zoo.cli.ablate", str(recipe_file), "--drop", "long_skip", *QUICK, "--out",
-               str(tmp_path), "train.steps=16"]  # fmt: skip
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, env=environment)
-    end = time.monotonic() + 120
-    while not list((tmp_path / "results").glob("[0-9a-f]*.json")) and time.monotonic() < end:
-        time.sleep(0.05)
-    process.kill()
-    process.wait()
-    finished = len(list((tmp_path / "results").glob("[0-9a-f]*.json")))
-    assert ablate(recipe_file, tmp_path, "--drop", "long_skip", "train.steps=16") == 0
-    assert len(trained) == 2 - finished and set(rows(tmp_path)) == {"full", "-long_skip"}
+    words = [str(recipe_file), "--drop", "long_skip", *QUICK, "--out", str(tmp_path)]
+    done = subprocess.run([sys.executable, "-c", KILLED, *words], cwd=ROOT, stdout=subprocess.DEVNULL)
+    assert done.returncode == -signal.SIGKILL and len(list((tmp_path / "results").glob("*.json"))) == 1
+    assert ablate(recipe_file, tmp_path, "--drop", "long_skip") == 0
+    assert [name.split("-s0")[0] for name in trained] == ["long_skip"] and "continues from" in capsys.readouterr().out
+    assert set(rows(tmp_path)) == {"full", "-long_skip"}
 
 
 def test_rows_meet_the_same_images_noise_and_times(recipe_file, tmp_path, monkeypatch):

@@ -1,6 +1,5 @@
 """zoo-bench measures, prints tables, writes JSON and pictures; the page is made of them."""
 
-import importlib.util
 import json
 import xml.etree.ElementTree as ElementTree
 from functools import partial
@@ -27,11 +26,8 @@ def out(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def page():
-    spec = importlib.util.spec_from_file_location("bench_page", ROOT / "tools/bench_page.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def page(script):
+    return script("bench_page")
 
 
 @pytest.fixture(autouse=True)

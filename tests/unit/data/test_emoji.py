@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import pickle
+import struct
 from collections import Counter, defaultdict
 from concurrent.futures import ThreadPoolExecutor
 
@@ -13,21 +13,26 @@ import pytest
 
 from zoo.data.archive import Archive
 from zoo.data.decode import decode
+from zoo.data.source import emoji
 from zoo.data.source.emoji import ARCHIVE, CATEGORIES, STYLES, Emoji
 from zoo.errors import DataError
 
 
 @pytest.fixture(scope="module")
 def rows():
-    index = json.loads(Archive(ARCHIVE).read("index.json"))
-    return [dict(zip(index["columns"], row)) for row in index["rows"]]
+    return emoji.index()
+
+
+@pytest.fixture(scope="module")
+def members():
+    archive = Archive(ARCHIVE)
+    return {name: archive.read(name) for name in archive.names}
 
 
 def test_counts_size_and_licences(rows):
-    styles = Counter(row["name"].partition("/")[0] for row in rows)
+    styles = Counter(row["style"] for row in rows)
     assert styles == {"google": 1906, "twitter": 1906, "fluent": 1852} and ARCHIVE.stat().st_size < 8_000_000
     assert {row["category"] for row in rows} == set(CATEGORIES) and set(styles) == set(STYLES)
-    assert {row["name"] for row in rows} | {"index.json"} == set(Archive(ARCHIVE).names)
     for name in ("LICENSES.md", "LICENSE-APACHE-2.0.txt", "LICENSE-MIT.txt"):
         assert (ARCHIVE.parent / name).stat().st_size > 1000
 
@@ -40,10 +45,23 @@ def test_a_code_point_is_on_one_side_in_every_style(rows):
     assert 0.08 < np.mean([side == {"val"} for side in sides.values()]) < 0.13
 
 
-def test_no_training_picture_is_a_held_out_picture(rows):
-    archive, seen = Archive(ARCHIVE), {}
+def test_the_archive_is_plain_webp_files_end_to_end(rows, members):
+    assert set(members) == {"index.json"} | {f"{style}.webps" for style in STYLES}
+    ends = dict.fromkeys(STYLES, 0)
     for row in rows:
-        picture = hashlib.sha256(archive.read(row["name"])).digest()
+        start = ends[row["style"]]
+        riff, size, webp = struct.unpack("<4sI4s", members[f"{row['style']}.webps"][start : start + 12])
+        assert (riff, webp, size + 8, start) == (b"RIFF", b"WEBP", row["bytes"], row["start"]), row["name"]
+        ends[row["style"]] += row["bytes"]
+    assert ends == {style: len(members[f"{style}.webps"]) for style in STYLES}
+    assert decode(members["google.webps"][: rows[0]["bytes"]]).shape == (64, 64, 3)
+
+
+def test_no_training_picture_is_a_held_out_picture(rows, members):
+    seen = {}
+    for row in rows:
+        data = members[f"{row['style']}.webps"][row["start"] : row["start"] + row["bytes"]]
+        picture = hashlib.sha256(data).digest()
         assert seen.setdefault(picture, row["split"]) == row["split"], row["name"]
 
 
@@ -101,9 +119,3 @@ def test_a_copy_in_another_process_reads_the_same():
     assert np.array_equal(data[-1].image, data[len(data) - 1].image)
     with pytest.raises(IndexError):
         data[len(data)]
-
-
-def test_the_archive_holds_plain_webp():
-    archive = Archive(ARCHIVE)
-    name = next(n for n in archive.names if n.endswith(".webp"))
-    assert archive.read(name)[8:12] == b"WEBP" and decode(archive.read(name)).shape == (64, 64, 3)

@@ -1,5 +1,10 @@
-"""Every CUDA kernel compiles without a GPU, in each variant that a call may ask for."""
+"""Every CUDA kernel compiles without a GPU, to machine code.
 
+Of the variants that a call may ask for: any three flags in all eight ways, each flag both ways for every number of
+states, every launch in every number format. `--full` compiles the rest of them.
+"""
+
+import functools
 import itertools
 from pathlib import Path
 
@@ -12,33 +17,51 @@ from zoo.ops.selective_scan import cuda_plan as plan
 
 FOLDER = scan.FOLDER
 FLAGS = ("ORDERED", "VECTOR", "GATED", "SOFTPLUS", "ZOH")
-GROUPS = [(16, 0), (8, 0), (20, 1), (48, 2), (20, 3)]  # STATE, and which of its launches
-OFTEN = [(1, 0, 1, 1, 1), (1, 1, 1, 1, 0), (1, 1, 0, 0, 1)]  # for the rarer states; together every flag both ways
+ALL = list(itertools.product((0, 1), repeat=5))
+ONE_OR_ALL = [flags for flags in ALL if sum(flags) in (1, 5)]  # with their opposites: any three of the five, each way
+OTHERS = [(8, 0), (20, 1), (48, 2), (20, 3)]  # STATE, and which of its launches
 
 pytestmark = pytest.mark.skipif(nvrtc.problem() is not None, reason=f"no NVRTC: {nvrtc.problem()}")
 
 
-@pytest.fixture(autouse=True)
-def _own_cache(tmp_path, monkeypatch):
-    monkeypatch.setenv("ZOO_CACHE", str(tmp_path))
+@functools.cache
+def code(source: Path, macros: frozenset[tuple[str, int]]) -> bytes:
+    """Machine code of a variant; launches that share one compile it once."""
+    return nvrtc.compile(source, dict(macros), 90).cubin
 
 
 def compiles(source: Path, macros: dict[str, int]) -> None:
-    assert nvrtc.compile(source, macros, 90).cubin[:4] == b"\x7fELF"
+    assert code(source, frozenset(macros.items()))[:4] == b"\x7fELF"
 
 
-@pytest.mark.parametrize("kind", [0, 1])  # float16 differs from bfloat16 in four conversions: below
-@pytest.mark.parametrize("gated_softplus_zoh", itertools.product((0, 1), repeat=3), ids=str)
-def test_scan_of_sixteen_states(kind, gated_softplus_zoh):
-    for ordered, vector in itertools.product((0, 1), repeat=2):
-        compile_scan(kind, 16, 0, (ordered, vector, *gated_softplus_zoh))
+def test_the_list_has_any_three_flags_in_every_way():
+    for chosen in itertools.combinations(range(5), 3):
+        both = [*ONE_OR_ALL, *map(opposite, ONE_OR_ALL)]
+        assert len({tuple(flags[i] for i in chosen) for flags in both}) == 8
 
 
-@pytest.mark.parametrize("kind", plan.KINDS.values())
-@pytest.mark.parametrize(("state", "group"), GROUPS)
-def test_scan_of_other_states(kind, state, group):
-    for flags in OFTEN:
+@pytest.mark.parametrize("flags", ONE_OR_ALL, ids=str)
+def test_scan_of_sixteen_states(flags):
+    compile_scan(0, 16, 0, flags)
+    compile_scan(1, 16, 0, opposite(flags))
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("kind", driver.KINDS.values())
+@pytest.mark.parametrize("flags", ALL, ids=str)
+def test_scan_in_every_variant(kind, flags):
+    for state, group in [(16, 0), *OTHERS]:
         compile_scan(kind, state, group, flags)
+
+
+@pytest.mark.parametrize(("kind", "state", "group"), [(2, 16, 0), *((k, *o) for k in (0, 1, 2) for o in OTHERS)])
+def test_scan_of_other_states_and_formats(kind, state, group):
+    flags = (1, 0, 1, 1, 1)
+    compile_scan(kind, state, group, flags if kind % 2 else opposite(flags))
+
+
+def opposite(flags: tuple[int, ...]) -> tuple[int, ...]:
+    return tuple(1 - flag for flag in flags)
 
 
 def compile_scan(kind: int, state: int, group: int, values: tuple[int, ...]) -> None:
@@ -48,19 +71,19 @@ def compile_scan(kind: int, state: int, group: int, values: tuple[int, ...]) -> 
     for shape in shapes:
         compiles(FOLDER / "scan_forward.cu", macros | shape.macros())
     few_registers = kind == 1 and not flags["ZOH"]
-    backward = macros | plan.Backward(64, 3 if few_registers else 2).macros() | {"AGAIN": flags["GATED"]}
-    compiles(FOLDER / "scan_backward.cu", backward)
-    if flags["VECTOR"]:
-        carry = {k: v for k, v in macros.items() if k not in ("GROUP", "VECTOR")}
-        for reverse in (0, 1):
-            compiles(FOLDER / "scan_carry.cu", carry | {"REVERSE": reverse})
-        compiles(FOLDER / "scan_reduce.cu", {"IO_KIND": kind, "STATE": state, "ZOH": flags["ZOH"]})
+    backward = plan.Backward(64, 3 if few_registers else 2).macros() | {"AGAIN": flags["GATED"]}
+    compiles(FOLDER / "scan_backward.cu", macros | backward)
+    carry = {k: v for k, v in macros.items() if k not in ("GROUP", "VECTOR")}
+    compiles(FOLDER / "scan_carry.cu", carry | {"REVERSE": flags["VECTOR"]})  # either way, for each format and state
+    compiles(FOLDER / "scan_reduce.cu", {"IO_KIND": kind, "STATE": state, "ZOH": flags["ZOH"]})
 
 
-@pytest.mark.parametrize("kind", conv.KINDS.values())
+@pytest.mark.parametrize("kind", driver.KINDS.values())
 @pytest.mark.parametrize("width", range(2, 9))
 def test_convolution(kind, width):
-    for flags in ((1, 1, 1), (0, 1, 0), (1, 0, 1)):
+    """Each flag both ways in each width and format; all eight together over them."""
+    first = (1, (width >> 1) & 1, width & 1)
+    for flags in (first, opposite(first)):
         macros = {"IO_KIND": kind, "WIDTH": width, "VEC": 4 if width <= 4 else 2}
         compiles(conv.SOURCE, macros | dict(zip(("ORDERED", "VECTOR", "SILU"), flags)))
 
@@ -69,7 +92,8 @@ def test_sum_of_rows():
     compiles(driver.REDUCE, {"IO_KIND": 0})
 
 
-def test_the_cache_gives_what_was_compiled(tmp_path):
+def test_the_cache_gives_what_was_compiled(tmp_path, monkeypatch):
+    monkeypatch.setenv("ZOO_CACHE", str(tmp_path))
     first = nvrtc.build(driver.REDUCE, {"IO_KIND": 0}, 90)
     assert nvrtc.build(driver.REDUCE, {"IO_KIND": 0}, 90) == first
     assert len(list(tmp_path.rglob("*.cubin"))) == 1

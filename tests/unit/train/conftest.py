@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 
 from zoo.recipe import load_recipe
@@ -35,15 +34,6 @@ train:
     flip: true, clip: 1.0, workers: 0, log_every: 3, val_every: 0, val_images: 8, preview_every: 0,
     preview_count: 4, save_every: 0, keep: 0}}
 """
-
-
-@pytest.fixture(scope="session", autouse=True)
-def one_thread():
-    """These models are too small to share out."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="session")

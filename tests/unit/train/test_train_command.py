@@ -37,20 +37,53 @@ def test_a_dry_run_says_what_would_happen_and_writes_nothing(recipe_file, tmp_pa
     assert not (tmp_path / "a").exists()
 
 
+@pytest.mark.parametrize(("name", "needed"), [
+    ("dim_s_cifar", "to be fetched from https://"), ("uvit_l_imagenet64", "data/imagenet: there is no such folder"),
+    ("dim_h_imagenet256", "add data={use: latents"), ("bidim_b_video", "names no data"),
+])  # fmt: skip
+def test_a_dry_run_needs_no_data_and_fetches_none(name, needed, tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("ZOO_DATA", str(tmp_path / "none"))
+    monkeypatch.setattr("urllib.request.urlopen", lambda *given, **options: pytest.fail("the network was asked"))
+    assert main([name, "--dry-run", "--device", "cpu"]) == 0
+    said = capsys.readouterr().out
+    assert "not here yet" in said and needed in said and "M parameters" in said
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize(("arguments", "message"), [
     (["no_such_recipe"], "no_such_recipe"),
     (["RECIPE", "train.batsh=3"], "did you mean 'batch'?"),
     (["RECIPE", "train.batch=0"], "train.batch"),
     (["RECIPE", "--device", "quantum"], "quantum"),
     (["RECIPE", "data.path=/nowhere"], "nowhere"),
-    (["RECIPE", "data=null"], "data"),
+    (["RECIPE", "data=null"], "names no data"),
+    (["RECIPE", "data.holdout=2"], "no images to train on"),
+    (["RECIPE", "backbone.conditioning.embed.label.classes=1"], "conditioning.embed.label.classes=2"),
+    (["RECIPE", "backbone.width=0"], "backbone.width: 0 is too small"),
+    (["RECIPE", "backbone.depth=0"], "backbone.depth: 0 is too small"),
+    (["RECIPE", "backbone.patch.size=0"], "backbone.patch.size: 0 is too small"),
+    (["RECIPE", "backbone.mixer={use: mamba, state: 0}"], "backbone.mixer.state: 0 is too small"),
+    (["RECIPE", "train.optimizer.lr=-1"], "train.optimizer"),
+    (["RECIPE", "train.init_from=/nowhere"], "train.init_from"),
     (["RECIPE", "--explain", "train.bath"], "batch"),
+    (["RECIPE", "--max-minutes", "-1"], "--max-minutes: -1.0 is too small"),
+    (["RECIPE", "--gpus", "0"], "--gpus 0"),
 ])  # fmt: skip
 def test_mistakes_exit_with_2_and_one_message(arguments, message, recipe_file, tmp_path, capsys):
     arguments = [str(recipe_file) if a == "RECIPE" else a for a in arguments]
     assert main([*arguments, "--out", str(tmp_path / "a")]) == 2
     error = capsys.readouterr().err
     assert error.startswith("error: ") and message in error and "Traceback" not in error
+    assert not (tmp_path / "a").exists()
+
+
+@pytest.mark.parametrize("out", ["a_file", "a_file/inside"])
+def test_a_run_folder_that_cannot_be_one_is_one_message(out, recipe_file, tmp_path, capsys):
+    (tmp_path / "a_file").write_text("mine")
+    assert main([str(recipe_file), "--out", str(tmp_path / out)]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("error: ") and out in error and "--out" in error and len(error.splitlines()) == 1
+    assert (tmp_path / "a_file").read_text() == "mine"
 
 
 def test_a_run_folder_continues_in_itself(tiny, tmp_path, capsys):

@@ -14,8 +14,9 @@ import pytest
 import torch
 from tiny_runs import losses, same, tensors, trained
 
+from zoo.errors import ZooError
 from zoo.recipe import load_recipe
-from zoo.train.launch import launch
+from zoo.train.launch import gpus, launch
 from zoo.train.ranks import Ranks, environment, first_host
 from zoo.weights.file import read_weights, save_weights
 
@@ -167,6 +168,30 @@ def test_a_failing_process_ends_the_others_and_what_it_said_is_shown(program, ca
     out, err = capfd.readouterr()
     assert "process 1 of 3 failed:\nno such picture" in err and out == "rank 0\n"
     assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_one_process_is_not_started_by_another(recipe_file, tmp_path, monkeypatch):
+    """`--gpus -1` where there is one GPU or none; and whoever was started with `--gpus 2` starts nobody."""
+    from zoo.cli.train import main
+
+    monkeypatch.setattr("zoo.train.launch.launch", lambda *given: pytest.fail("a process was started"))
+    words = [str(recipe_file), "train.steps=1", "--device", "cpu", "--gpus"]
+    assert main([*words, "-1", "--out", str(tmp_path / "a")]) == 0
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 1)
+    assert gpus(-1, "auto") == 1 and gpus(2, "cpu") == 2
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 4)
+    assert gpus(-1, "auto") == 4 and gpus(3, "cuda") == 3
+    names = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
+    for name, value in zip(names, ("1", "1", "2", "a", "1")):
+        monkeypatch.setenv(name, value)
+    assert gpus(2, "cpu") == 1
+
+
+@pytest.mark.parametrize("count", [0, -2, 9])
+def test_so_many_processes_cannot_be(count, monkeypatch):
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 8)
+    with pytest.raises(ZooError, match=f"--gpus {count}"):
+        gpus(count, "auto")
 
 
 def test_an_error_of_the_first_process_is_not_repeated(program, capfd):

@@ -11,25 +11,11 @@ import huggingface_hub
 import pytest
 import torch
 import yaml
+from tiny_recipe import RECIPE
 
 import zoo
 from zoo.errors import CheckpointError
 from zoo.recipe import Recipe
-
-RECIPE = """
-title: A tiny one
-about: For a test.
-shape: [3, 8, 8]
-process: vp_sde
-backbone:
-  width: 16
-  depth: 1
-  patch: {use: conv, size: 4}
-  conditioning: {tokens: [time], embed: {time: sinusoid}}
-  position: learned
-  mixer: {use: attention, heads: 2}
-  norm: layer
-"""
 
 
 @pytest.fixture

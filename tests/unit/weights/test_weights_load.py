@@ -7,6 +7,7 @@ import json
 
 import pytest
 import torch
+from tiny_recipe import RECIPE
 
 from zoo.builder import build_backbone
 from zoo.errors import CheckpointError, ZooError
@@ -14,21 +15,6 @@ from zoo.recipe import Recipe
 from zoo.weights import hub
 from zoo.weights.file import read_weights, save_weights
 from zoo.weights.load import from_pretrained, save_pretrained
-
-RECIPE = """
-version: 1
-shape: [3, 8, 8]
-process: vp_sde
-backbone:
-  width: 16
-  depth: 1
-  patch: {use: conv, size: 4}
-  conditioning: {tokens: [time], embed: {time: sinusoid}}
-  position: learned
-  mixer: {use: attention, heads: 2}
-  norm: layer
-train: {loggers: []}
-"""
 
 
 @pytest.fixture

@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from fnmatch import fnmatchcase
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -43,16 +44,15 @@ class Emoji(Pictures):
         names: list[str] | None = None,  # patterns of short names or groups, for instance ["flag-*", "face-*"]
     ):
         offered = self.known_classes({"labels": ["category", "style"], "categories": categories, "styles": styles})
-        archive = Archive(ARCHIVE)
-        rows = [row for row in _index(archive) if row["split"] == split and row["category"] in offered["category"]
+        rows = [row for row in index() if row["split"] == split and row["category"] in offered["category"]
                 and row["style"] in offered["style"] and _matches(row, names)]  # fmt: skip
         if not rows and split == "train":
             raise DataError("no emoji is left", where="data", fix="widen data.names, data.categories or data.styles")
         classes = chosen(labels, offered, "data.labels")
         numbers = {label: np.array([titles.index(row[label]) for row in rows], dtype=np.int64)
                    for label, titles in classes.items()}  # fmt: skip
-        files = [row["name"] for row in rows]
-        super().__init__(files, partial(_read, archive, files), numbers, classes, size=size, fit="pad")
+        places = [(row["style"], row["start"], row["start"] + row["bytes"]) for row in rows]
+        super().__init__([row["name"] for row in rows], partial(_read, places), numbers, classes, size=size, fit="pad")
 
     @staticmethod
     def known_classes(fields: Mapping[str, object]) -> dict[str, list[str]]:
@@ -62,17 +62,30 @@ class Emoji(Pictures):
         return chosen(fields.get("labels", ["category"]), offered, "data.labels")  # type: ignore[arg-type]
 
 
-def _read(archive: Archive, files: list[str], index: int) -> bytes:
-    return archive.read(files[index])
+def index() -> list[dict[str, Any]]:
+    """The emoji of the archive: name, style, category ..., and where the picture stands in the member of its style."""
+    whole = json.loads(Archive(ARCHIVE).read("index.json"))
+    rows, ends = [], dict.fromkeys(whole["styles"], 0)
+    for values in whole["rows"]:
+        row = dict(zip(whole["columns"], values))
+        style = row["name"].partition("/")[0]
+        rows.append({**row, "style": style, "start": ends[style]})
+        ends[style] += row["bytes"]
+    return rows
 
 
-def _index(archive: Archive) -> list[dict[str, str]]:
-    index = json.loads(archive.read("index.json"))
-    rows = [dict(zip(index["columns"], row)) for row in index["rows"]]
-    return [{**row, "style": row["name"].partition("/")[0]} for row in rows]
+def _read(places: list[tuple[str, int, int]], number: int) -> bytes:
+    style, start, end = places[number]
+    return _drawings(style)[start:end]
 
 
-def _matches(row: dict[str, str], patterns: list[str] | None) -> bool:
+@cache
+def _drawings(style: str) -> bytes:
+    """The WebP files of a style, one behind another, about 3 MB: once a process, whatever is served from them."""
+    return Archive(ARCHIVE).read(f"{style}.webps")
+
+
+def _matches(row: dict[str, Any], patterns: list[str] | None) -> bool:
     return patterns is None or any(fnmatchcase(row[k], p) for p in patterns for k in ("short_name", "subcategory"))
 
 

@@ -11,27 +11,19 @@ from torch import Tensor
 from zoo.ops import order as orders
 from zoo.ops.causal_conv import naive
 from zoo.ops.causal_conv.inputs import Inputs
-from zoo.ops.cuda import driver, nvrtc, selftest
+from zoo.ops.cuda import driver, selftest
+from zoo.ops.cuda.driver import KINDS
 from zoo.ops.dispatch import Problem
 
 name = "cuda"
 SOURCE = Path(__file__).with_name("conv.cu")
-KINDS = {torch.float32: 0, torch.bfloat16: 1, torch.float16: 2}  # IO_KIND of the kernel
 WARPS = 8  # of a block, one run of steps each
 RUN = 48  # steps of a run, about: its WIDTH - 1 neighbours are read twice
 
 
 def supports(problem: Problem) -> str | None:
-    if problem.device.type != "cuda":
-        return f"tensors are on {problem.device.type}"
-    if problem.dtype not in KINDS:
-        return f"dtype is {problem.dtype}"
-    if not torch.cuda.is_available():
-        return "no CUDA device"
-    if reason := nvrtc.problem():
+    if reason := driver.unfit(problem.device, problem.dtype):
         return reason
-    if torch.cuda.get_device_capability(problem.device) < (8, 0):
-        return "compute capability below 8.0"
     return selftest.verdict("causal_conv", SOURCE.parent, problem.dtype, problem.device, _self_test)
 
 

@@ -14,7 +14,24 @@ from torch import Tensor
 from zoo.errors import BackendError
 from zoo.ops.cuda import nvrtc
 
+KINDS = {torch.float32: 0, torch.bfloat16: 1, torch.float16: 2}  # IO_KIND of the kernels
+OLDEST = (8, 0)  # compute capability
 NO_CONTEXT = 201  # CUDA_ERROR_INVALID_CONTEXT
+
+
+def unfit(device: torch.device, dtype: torch.dtype) -> str | None:
+    """Why no kernel of this folder can run on such tensors, or None."""
+    if device.type != "cuda":
+        return f"tensors are on {device.type}"
+    if dtype not in KINDS:
+        return f"dtype is {dtype}"
+    if not torch.cuda.is_available():
+        return "no CUDA device"
+    if reason := nvrtc.problem():
+        return reason
+    if torch.cuda.get_device_capability(device) < OLDEST:
+        return f"compute capability below {OLDEST[0]}.{OLDEST[1]}"
+    return None
 
 
 class Kernel:

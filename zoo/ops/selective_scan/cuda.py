@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from zoo.ops.cuda import driver, nvrtc, selftest
+from zoo.ops.cuda import driver, selftest
 from zoo.ops.dispatch import Problem
 from zoo.ops.selective_scan import cuda_plan as plan
 from zoo.ops.selective_scan import naive
@@ -20,18 +20,10 @@ MAX_SEQUENCES = 65535  # of a grid's second dimension
 
 
 def supports(problem: Problem) -> str | None:
-    if problem.device.type != "cuda":
-        return f"tensors are on {problem.device.type}"
-    if problem.dtype not in plan.KINDS:
-        return f"dtype is {problem.dtype}"
+    if reason := driver.unfit(problem.device, problem.dtype):
+        return reason
     if problem.size > MAX_STATE:
         return f"{problem.size} states, more than {MAX_STATE}"
-    if not torch.cuda.is_available():
-        return "no CUDA device"
-    if reason := nvrtc.problem():
-        return reason
-    if torch.cuda.get_device_capability(problem.device) < (8, 0):
-        return "compute capability below 8.0"
     return selftest.verdict("selective_scan", FOLDER, problem.dtype, problem.device, _self_test)
 
 

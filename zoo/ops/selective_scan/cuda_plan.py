@@ -9,9 +9,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from zoo.ops.cuda.driver import KINDS
 from zoo.ops.selective_scan.inputs import Inputs
 
-KINDS = {torch.float32: 0, torch.bfloat16: 1, torch.float16: 2}  # IO_KIND of the kernels
 CHECKPOINT = 16  # steps between kept states: the tile of scan_backward.cu
 N = 16  # states of a launch
 

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from zoo.errors import ShapeError
+from zoo.errors import ShapeError, at_least
 from zoo.registry import register
 
 
@@ -30,6 +30,7 @@ class Table(nn.Module):
         std: float = 0.02,  # of the rows at the start
     ):
         super().__init__()
+        at_least(1, classes, f"classes of {reads}")
         self.classes, self.has_null, self.reads, self.std = classes, null, reads, std
         self.weight = nn.Parameter(torch.empty(classes + null, width))
 

@@ -7,6 +7,7 @@ from typing import Literal
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from zoo.errors import at_least
 from zoo.grid import Grid
 from zoo.parts.protocols import Condition
 from zoo.registry import register
@@ -30,6 +31,7 @@ class MLP(nn.Module):
         activation: Literal["gelu", "gelu_tanh", "silu"] = "gelu",
     ):
         super().__init__()
+        at_least(1, ratio, "backbone.feedforward.ratio")
         self.activation = activation
         self.up = nn.Linear(width, ratio * width)
         self.down = nn.Linear(ratio * width, width)

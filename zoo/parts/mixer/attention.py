@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from zoo.errors import RecipeError
+from zoo.errors import RecipeError, at_least
 from zoo.grid import Grid
 from zoo.parts.protocols import Condition
 from zoo.registry import register
@@ -31,6 +31,7 @@ class Attention(nn.Module):
         bias: bool = False,  # of the query, key and value projection
     ):
         super().__init__()
+        at_least(1, heads, "backbone.mixer.heads")
         if width % heads:
             fits = [h for h in range(1, width + 1) if width % h == 0]
             raise RecipeError(f"{heads} heads do not divide the width {width}", where="backbone.mixer.heads",

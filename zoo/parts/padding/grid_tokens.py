@@ -9,6 +9,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
+from zoo.errors import at_least
 from zoo.grid import Grid
 from zoo.registry import register
 
@@ -32,6 +33,8 @@ class GridTokens(nn.Module):
         std: float = 0.02,  # of the pads at the start
     ):
         super().__init__()
+        at_least(1, count, "backbone.padding.count")
+        at_least(0, separators, "backbone.padding.separators")
         self.count, self.bottom, self.std = count, bottom, std
         self.pads = nn.Parameter(torch.empty(count, width))
         self.separators = nn.Parameter(torch.empty(separators, width))

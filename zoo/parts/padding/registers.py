@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from zoo.errors import at_least
 from zoo.grid import Grid
 from zoo.registry import register
 
@@ -25,6 +26,7 @@ class Registers(nn.Module):
         std: float = 0.02,  # of the tokens at the start
     ):
         super().__init__()
+        at_least(1, count, "backbone.padding.count")
         self.std = std
         self.tokens = nn.Parameter(torch.empty(count, width))
 

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from zoo.errors import ShapeError
+from zoo.errors import ShapeError, at_least
 from zoo.grid import Grid
 from zoo.registry import register
 
@@ -30,6 +30,8 @@ class ConvPatch(nn.Module):
         refine: int = 0,  # kernel of a last convolution over the image, 0 for none
     ):
         super().__init__()
+        at_least(1, size, "backbone.patch.size")
+        at_least(0, refine, "backbone.patch.refine")
         self.size, self.channels, self.out_channels = size, channels, out_channels
         self.values = size * size * out_channels
         self.proj = nn.Conv2d(channels, width, size, size)
