@@ -41,9 +41,15 @@ def test_scan_of_other_states(kind, state, group):
         compile_scan(kind, state, group, flags)
 
 
-def compile_scan(kind: int, state: int, group: int, values: tuple[int, ...]) -> None:
+@pytest.mark.parametrize("kind", plan.KINDS.values())
+def test_scan_in_several_directions(kind):
+    for state, group, flags in ((16, 0, OFTEN[1]), (16, 0, OFTEN[2]), (20, 1, OFTEN[1])):
+        compile_scan(kind, state, group, (1, *flags[1:]), DIRECTIONS=1)
+
+
+def compile_scan(kind: int, state: int, group: int, values: tuple[int, ...], **more: int) -> None:
     flags = dict(zip(FLAGS, values))
-    macros = {"IO_KIND": kind, "STATE": state, "GROUP": group} | flags
+    macros = {"IO_KIND": kind, "STATE": state, "GROUP": group} | flags | more
     shapes = [plan.MANY_ORDERED if flags["ORDERED"] else plan.MANY, plan.FEW]
     for shape in shapes:
         compiles(FOLDER / "scan_forward.cu", macros | shape.macros())
@@ -62,6 +68,7 @@ def test_convolution(kind, width):
     for flags in ((1, 1, 1), (0, 1, 0), (1, 0, 1)):
         macros = {"IO_KIND": kind, "WIDTH": width, "VEC": 4 if width <= 4 else 2}
         compiles(conv.SOURCE, macros | dict(zip(("ORDERED", "VECTOR", "SILU"), flags)))
+    compiles(conv.SOURCE, macros | {"ORDERED": 1, "VECTOR": 1, "SILU": 1, "DIRECTIONS": 1})
 
 
 def test_sum_of_rows():

@@ -1,0 +1,51 @@
+"""Several scan directions in one call: which tensors each direction has for itself, and how the call is cut and put together.
+
+A call has directions when its order is (K, rows, steps); a tensor with K in front of its usual dimensions is each
+direction's own, any other is shared. A backend that takes all directions in one launch says so by `together(inputs)`;
+for the others the operator runs one after the other, with the functions below.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from types import ModuleType
+from typing import Any
+
+import torch
+from torch import Tensor
+
+
+def count(order: Tensor | None) -> int:
+    """K, or 0 for a call without directions."""
+    return len(order) if order is not None and order.ndim == 3 else 0
+
+
+def apart(backend: ModuleType, inputs: Any) -> bool:
+    """Whether the directions of a call must run one after the other."""
+    together = getattr(backend, "together", None)
+    return count(inputs.order) > 0 and not (together and together(inputs))
+
+
+def each(inputs: Any, ndim: dict[str, int]) -> list[Any]:
+    """The inputs of every direction, as views."""
+    def of(k: int) -> dict[str, Tensor]:
+        given = {name: getattr(inputs, name) for name in ndim}
+        return {name: t[k] for name, t in given.items() if t is not None and t.ndim > ndim[name]}
+
+    return [inputs._replace(order=inputs.order[k], **of(k)) for k in range(count(inputs.order))]
+
+
+def add(parts: Sequence[Tensor] | Tensor) -> Tensor:
+    """The sum over directions; of two in one kernel that reads each once."""
+    if len(parts) <= 2:
+        return parts[0] if len(parts) == 1 else parts[0] + parts[1]
+    return (parts if isinstance(parts, Tensor) else torch.stack(list(parts))).sum(0)
+
+
+def gather(gradients: Sequence[Sequence[Tensor | None]], inputs: Any, ndim: dict[str, int]) -> tuple[Tensor | None, ...]:
+    """Gradients of all directions' inputs from those of each: own ones stacked, shared ones added."""
+    given = [(getattr(inputs, name), n) for name, n in ndim.items()]
+    return tuple(
+        None if t is None else torch.stack(of) if t.ndim > n else add(of)  # pyright: ignore[reportArgumentType]
+        for (t, n), of in zip(given, zip(*gradients))
+    )
