@@ -1,4 +1,4 @@
-"""Several scan directions in one call: which tensors each direction has for itself, and how the call is cut and put together.
+"""Several scan directions in one call: which tensors each has for itself, and how a call is cut and put together.
 
 A call has directions when its order is (K, rows, steps); a tensor with K in front of its usual dimensions is each
 direction's own, any other is shared. A backend that takes all directions in one launch says so by `together(inputs)`;
@@ -42,7 +42,9 @@ def add(parts: Sequence[Tensor] | Tensor) -> Tensor:
     return (parts if isinstance(parts, Tensor) else torch.stack(list(parts))).sum(0)
 
 
-def gather(gradients: Sequence[Sequence[Tensor | None]], inputs: Any, ndim: dict[str, int]) -> tuple[Tensor | None, ...]:
+def gather(
+    gradients: Sequence[Sequence[Tensor | None]], inputs: Any, ndim: dict[str, int]
+) -> tuple[Tensor | None, ...]:
     """Gradients of all directions' inputs from those of each: own ones stacked, shared ones added."""
     given = [(getattr(inputs, name), n) for name, n in ndim.items()]
     return tuple(

@@ -1,4 +1,4 @@
-"""Calls in several directions: random inputs of which some are each direction's own, and the truth, one scan after the other."""
+"""Calls in several directions, of which some tensors are each direction's own; the truth is one after the other."""
 
 from __future__ import annotations
 
@@ -6,12 +6,16 @@ import torch
 from ops_cases import _with_gradients, conv_case, scan_case
 from torch import Tensor
 
-from zoo import ops
 from zoo.ops.causal_conv import naive as naive_conv
 from zoo.ops.selective_scan import naive as naive_scan
 
-SCAN_SHARED = {"own": ("z",), "decay": ("u", "dt", "B", "C", "D", "z", "dt_bias"), "step": ("u", "z"), "mixed": ("dt", "C", "D"),
-               "none": ("u", "dt", "A", "B", "C", "D", "z", "dt_bias")}  # fmt: skip
+SCAN_SHARED = {  # what is shared; "own", "step", "decay" and "none" as in the mixer bimamba
+    "own": ("z",),
+    "step": ("u", "z"),
+    "decay": ("u", "dt", "B", "C", "D", "z", "dt_bias"),
+    "none": ("u", "dt", "A", "B", "C", "D", "z", "dt_bias"),
+    "mixed": ("dt", "C", "D"),
+}
 CONV_SHARED = {"own": ("x",), "all": (), "weights": ("weight",), "none": ("x", "weight", "bias")}
 
 
@@ -49,5 +53,3 @@ def true_convs(case: dict[str, Tensor], order: Tensor) -> dict[str, Tensor]:
 def _of(leaves: dict[str, Tensor], single: dict[str, Tensor], k: int) -> dict[str, Tensor]:
     return {name: x[k] if x.ndim > single[name].ndim else x for name, x in leaves.items()}
 
-
-scans, convs = ops.selective_scan, ops.causal_conv

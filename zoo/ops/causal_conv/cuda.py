@@ -87,7 +87,7 @@ def _grid(sequences: int, steps: int, channels: int, vec: int, processors: int) 
 def _launch(
     entry: str, x: Inputs, gy: Tensor | None, y: Tensor | None, gx: Tensor | None, sums: tuple[int, ...] = ()
 ) -> list[Tensor]:
-    """Run a kernel; return the sums over its blocks, (1, size) each, or (directions, size) if a direction has its own."""
+    """Run a kernel; return the sums over its blocks, (1, size), or (directions, size) if a direction has its own."""
     sequence = x.x if x.x.stride(-1) == 1 else x.x.contiguous()
     weight, bias = _vector(x.weight), None if x.bias is None else _vector(x.bias)
     order = None if x.order is None else x.order.to(torch.int32).contiguous()

@@ -54,7 +54,8 @@ class Call:
         batch, length, self.channels = x.u.shape[-3:]
         self.state, self.rows = x.A.shape[-1], x.rows
         self.directions, ways = directions.count(x.order), directions.count(x.order) or 1
-        self.steps, self.sequences, self.positions = length // self.rows, ways * batch * self.rows, ways * batch * length
+        self.steps, self.positions = length // self.rows, ways * batch * length
+        self.sequences = ways * batch * self.rows
         self.groups = -(-self.state // N)
         self.kind = KINDS[x.u.dtype]
         self.D_kind, self.bias_kind = (0 if t is None else KINDS[t.dtype] for t in (x.D, x.dt_bias))
