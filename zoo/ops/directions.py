@@ -35,19 +35,25 @@ def each(inputs: Any, ndim: dict[str, int]) -> list[Any]:
     return [inputs._replace(order=inputs.order[k], **of(k)) for k in range(count(inputs.order))]
 
 
-def add(parts: Sequence[Tensor] | Tensor) -> Tensor:
-    """The sum over directions; of two in one kernel that reads each once."""
+def own(inputs: Any, ndim: dict[str, int]) -> list[bool]:
+    """Which tensors each direction has for itself."""
+    given = ((getattr(inputs, name), n) for name, n in ndim.items())
+    return [t is not None and t.ndim > n for t, n in given]
+
+
+def add(parts: Any) -> Tensor:
+    """The sum over directions, of a tensor or of a list; of two in one kernel that reads each once."""
     if len(parts) <= 2:
         return parts[0] if len(parts) == 1 else parts[0] + parts[1]
-    return (parts if isinstance(parts, Tensor) else torch.stack(list(parts))).sum(0)
+    return parts.sum(0) if isinstance(parts, Tensor) else torch.stack(list(parts)).sum(0)
 
 
 def gather(
     gradients: Sequence[Sequence[Tensor | None]], inputs: Any, ndim: dict[str, int]
-) -> tuple[Tensor | None, ...]:
+) -> tuple[Any, ...]:
     """Gradients of all directions' inputs from those of each: own ones stacked, shared ones added."""
-    given = [(getattr(inputs, name), n) for name, n in ndim.items()]
+    found: list[Any] = list(zip(*gradients))
     return tuple(
-        None if t is None else torch.stack(of) if t.ndim > n else add(of)  # pyright: ignore[reportArgumentType]
-        for (t, n), of in zip(given, zip(*gradients))
+        None if getattr(inputs, name) is None else torch.stack(of) if separate else add(of)
+        for name, separate, of in zip(ndim, own(inputs, ndim), found)
     )

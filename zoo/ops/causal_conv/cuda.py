@@ -61,8 +61,7 @@ def backward(x: Inputs, gy: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
     found = (gx, sums[0].view(-1, channels, width), sums[1])
     if not directions.count(x.order):
         return gx, found[1][0], None if x.bias is None else found[2][0]
-    own = [t is not None and t.ndim > n for t, n in zip(x, NDIM.values())]
-    gx, gw, gb = (g if k else directions.add(g) for k, g in zip(own, found))
+    gx, gw, gb = (g if own else directions.add(g) for own, g in zip(directions.own(x, NDIM), found))
     return gx, gw, None if x.bias is None else gb
 
 
@@ -98,7 +97,7 @@ def _launch(
     macros = {"IO_KIND": KINDS[sequence.dtype], "WIDTH": width, "VEC": vec, "ORDERED": int(order is not None)}
     macros |= {"VECTOR": int(_aligned(sequence, vec) and all(_aligned(t, vec) for t in others)), "SILU": int(x.silu)}
     macros |= {"DIRECTIONS": 1} if ways else {}
-    own = [t is not None and t.ndim > n for t, n in zip(x, NDIM.values())]
+    own = directions.own(x, NDIM)
     with torch.cuda.device(sequence.device):
         processors = torch.cuda.get_device_properties(sequence.device).multi_processor_count
         grid = _grid((ways or 1) * batch * rows, length // rows, channels, vec, processors)
@@ -140,12 +139,13 @@ def _self_test(dtype: torch.dtype, device: torch.device) -> dict[str, float]:
     new = lambda *size: torch.randn(*size, device=device, generator=generator)  # noqa: E731
     sequence, gy, weight, bias = new(2, 37, 132).to(dtype), new(2, 37, 132).to(dtype), new(132, 4), new(132)
     errors = {}
-    for label, order in (("", None), (" in order", torch.randperm(37, device=device, generator=generator).int())):
+    shuffled = torch.randperm(37, device=device, generator=generator).int()
+    for label, order in (("", None), (" in order", shuffled)):
         x = Inputs(sequence, weight, bias, order, True)
         names = [n + label for n in ("y", "dx", "dweight", "dbias")]
         wanted = (naive.forward(x._replace(x=sequence.float())), *naive.backward(x, gy))
         errors |= selftest.relative_errors(names, (forward(x), *backward(x, gy)), wanted)
-    both = torch.stack([order.flip(0), order])[:, None]  # pyright: ignore[reportPossiblyUnboundVariable]
+    both = torch.stack([shuffled.flip(0), shuffled])[:, None]
     x = Inputs(sequence, torch.stack([weight, weight.flip(0)]), bias, both, True)
     ways, gy = directions.each(x._replace(x=sequence.float()), NDIM), torch.stack([gy, gy.flip(0)])
     found = (forward(x), *backward(x, gy))

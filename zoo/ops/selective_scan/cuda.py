@@ -80,8 +80,7 @@ def backward(x: Inputs, states: Tensor, gy: Tensor) -> tuple[Tensor | None, ...]
         if ways:
             gA, gD, gbias = _backward(plan.Call(x, gy), states, outputs)
             found = (new["u"], new["dt"], gA, new["B"], new["C"], gD, gz, gbias)
-            own = [t is not None and t.ndim > n for t, n in zip(x, NDIM.values())]
-            found = (g if k or g is None else directions.add(g) for k, g in zip(own, found))
+            found = (g if own or g is None else directions.add(g) for own, g in zip(directions.own(x, NDIM), found))
         else:
             channels = len(x.A)
             parts = [] if x.u.numel() else [[torch.zeros_like(x.A)[None], *x.A.new_zeros(2, 1, channels)]]
@@ -89,7 +88,7 @@ def backward(x: Inputs, states: Tensor, gy: Tensor) -> tuple[Tensor | None, ...]
                 call = plan.Call(plan.narrow(x, samples), gy[samples])
                 of = [None if t is None else t[samples] for t in outputs]
                 parts.append(_backward(call, states[samples.start * rows : samples.stop * rows], of))
-            gA, gD, gbias = (sum(g[1:], g[0])[0] for g in zip(*parts))
+            gA, gD, gbias = (directions.add([one[0] for one in g]) for g in zip(*parts))
             found = (new["u"], new["dt"], gA, new["B"], new["C"], gD, gz, gbias)
     return tuple(None if t is None else g for t, g in zip(x, found))
 
