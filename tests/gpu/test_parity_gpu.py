@@ -22,8 +22,8 @@ pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(),
 @pytest.fixture(autouse=True)
 def fast(monkeypatch):
     """How often the CUDA kernels ran; matrix products in float32, as when the fixtures were made."""
-    calls, device = Counter(), torch.device("cuda")
-    reasons = [m.supports(Problem(device, torch.float32, n)) for m, n in ((scan, 16), (conv, 4))]  # self-tests, uncounted
+    calls, device = Counter(), torch.device("cuda")  # self-tests run here, uncounted
+    reasons = [m.supports(Problem(device, torch.float32, n)) for m, n in ((scan, 16), (conv, 4))]
     assert reasons == [None, None]
     for module, name in ((scan, "forward"), (scan, "backward"), (conv, "forward"), (conv, "backward")):
         function = getattr(module, name)
