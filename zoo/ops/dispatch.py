@@ -1,8 +1,9 @@
 """Which backend runs an operator: the first of its table that can, or the one asked for by name.
 
 A backend is a file `zoo/ops/<operator>/<name>.py` with `name`, `supports(problem) -> None | why not`, `forward` and
-`backward`. To add one: write the file, then its line here. A peer's file says also, for zoo-bench, which memory
-`layouts` its library takes without a copy, and that its backward `recomputes` the forward pass.
+`backward`; one that takes several directions in one launch has `together(inputs)` (see `directions.py`). To add one:
+write the file, then its line here. A peer's file says also, for zoo-bench, which memory `layouts` its library takes
+without a copy, and that its backward `recomputes` the forward pass.
 """
 
 from __future__ import annotations

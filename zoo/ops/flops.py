@@ -19,13 +19,18 @@ def register(operator: object, formula: Callable[..., int]) -> None:
     flop_counter.register_flop_formula(operator)(formula)
 
 
-def selective_scan(u, dt, A, *args, out_shape=None, **kwargs) -> int:
-    batch, length, channels = u
-    return 2 * batch * length * channels * (3 * A[1] + 2)
+def _directions(order) -> int:
+    """How many the shape of an order has."""
+    return order[0] if order is not None and len(order) == 3 else 1
 
 
-def selective_scan_backward(gy, states, u, dt, A, *args, out_shape=None, **kwargs) -> int:
-    return 2 * selective_scan(u, dt, A)
+def selective_scan(u, dt, A, B, C, D, z, dt_bias, order, *args, out_shape=None, **kwargs) -> int:
+    batch, length, channels = u[-3:]
+    return 2 * _directions(order) * batch * length * channels * (3 * A[-1] + 2)
+
+
+def selective_scan_backward(gy, states, *args, out_shape=None, **kwargs) -> int:
+    return 2 * selective_scan(*args)
 
 
 def mamba(n, in_proj, conv_weight, conv_bias, x_proj, dt_proj, dt_bias, A_log, D, out_proj, *args, out_shape=None,
@@ -34,21 +39,21 @@ def mamba(n, in_proj, conv_weight, conv_bias, x_proj, dt_proj, dt_bias, A_log, D
     batch, length, _ = n
     projections = sum(rows * columns for rows, columns in (in_proj, x_proj, dt_proj, out_proj))
     sequence = (batch, length, A_log[0])
-    scan = selective_scan(sequence, None, A_log)
-    return 2 * batch * length * projections + scan + causal_conv(sequence, conv_weight)
+    scan = selective_scan(sequence, None, A_log, *[None] * 6)
+    return 2 * batch * length * projections + scan + causal_conv(sequence, conv_weight, None, None)
 
 
 def mamba_backward(g, x, rows, states, *weights, out_shape=None, **kwargs) -> int:
     return 2 * mamba(*weights)
 
 
-def causal_conv(x, weight, *args, out_shape=None, **kwargs) -> int:
-    batch, length, channels = x
-    return 2 * batch * length * channels * weight[1]
+def causal_conv(x, weight, bias, order, *args, out_shape=None, **kwargs) -> int:
+    batch, length, channels = x[-3:]
+    return 2 * _directions(order) * batch * length * channels * weight[-1]
 
 
-def causal_conv_backward(gy, x, weight, *args, out_shape=None, **kwargs) -> int:
-    return 2 * causal_conv(x, weight)
+def causal_conv_backward(gy, *args, out_shape=None, **kwargs) -> int:
+    return 2 * causal_conv(*args)
 
 
 def attention_on_cpu(query, key, value, *args, out_shape=None, **kwargs) -> int:

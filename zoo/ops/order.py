@@ -16,11 +16,12 @@ def check(order: Tensor | None, length: int, device: torch.device, where: str) -
     """Refuse an order that cannot fit; that it visits every position once is not checked, it would wait for the GPU."""
     if order is None:
         return
-    if order.dtype not in (torch.int32, torch.int64) or order.ndim not in (1, 2) or order.numel() != length:
+    fits = order.ndim in (1, 2, 3) and order.numel() == length * (len(order) if order.ndim == 3 else 1) > 0
+    if order.dtype not in (torch.int32, torch.int64) or not fits:
         raise ShapeError(
             f"order is {order.dtype} {tuple(order.shape)} for a sequence of {length} positions",
             where=where,
-            allowed="int32 or int64, (length,) or (rows, steps) with rows * steps = length",
+            allowed="int32 or int64, (length,), (rows, steps) or (directions, rows, steps) with rows * steps = length",
         )
     if order.device != device:
         what = f"order is on {order.device}, the sequence on {device}"

@@ -6,6 +6,7 @@ Source: Mamba (arXiv 2312.00752, Algorithm 2).
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
@@ -61,6 +62,17 @@ class Step(Decay):
         """u (B,L,inner) -> dt (B,L,inner), B and C (B,L,state); the scan adds dt_proj's bias, in float32."""
         dt, B, C = self.x_proj(u).split(self.sizes, -1)
         return F.linear(dt, self.dt_proj.weight), B, C
+
+    @staticmethod
+    def project_all(steps: Sequence[Step], u: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """The same for K steps at once, u their own (K,B,L,inner) or shared (B,L,inner); results (K,B,L,...)."""
+        x_proj, dt_proj = (torch.stack([getattr(s, w).weight for s in steps]) for w in ("x_proj", "dt_proj"))
+        if u.ndim == 3:
+            x = F.linear(u, x_proj.flatten(0, 1)).unflatten(-1, x_proj.shape[:2]).movedim(-2, 0)
+        else:
+            x = torch.bmm(u.flatten(1, 2), x_proj.mT).unflatten(1, u.shape[1:3])
+        dt, B, C = x.split(steps[0].sizes, -1)
+        return torch.bmm(dt.flatten(1, 2), dt_proj.mT).unflatten(1, x.shape[1:3]), B, C
 
     def reset(self, depth: int) -> None:
         """Steps log-uniform in the range, and D = 1."""

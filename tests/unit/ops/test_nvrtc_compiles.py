@@ -64,9 +64,14 @@ def opposite(flags: tuple[int, ...]) -> tuple[int, ...]:
     return tuple(1 - flag for flag in flags)
 
 
-def compile_scan(kind: int, state: int, group: int, values: tuple[int, ...]) -> None:
+@pytest.mark.parametrize("kind", driver.KINDS.values())
+def test_scan_in_several_directions(kind):
+    compile_scan(kind, 16, 0, (1, 1, 1, 1, 0), DIRECTIONS=1)
+
+
+def compile_scan(kind: int, state: int, group: int, values: tuple[int, ...], **more: int) -> None:
     flags = dict(zip(FLAGS, values))
-    macros = {"IO_KIND": kind, "STATE": state, "GROUP": group} | flags
+    macros = {"IO_KIND": kind, "STATE": state, "GROUP": group} | flags | more
     shapes = [plan.MANY_ORDERED if flags["ORDERED"] else plan.MANY, plan.FEW]
     for shape in shapes:
         compiles(FOLDER / "scan_forward.cu", macros | shape.macros())
@@ -86,6 +91,7 @@ def test_convolution(kind, width):
     for flags in (first, opposite(first)):
         macros = {"IO_KIND": kind, "WIDTH": width, "VEC": 4 if width <= 4 else 2}
         compiles(conv.SOURCE, macros | dict(zip(("ORDERED", "VECTOR", "SILU"), flags)))
+    compiles(conv.SOURCE, macros | {"ORDERED": 1, "VECTOR": 1, "SILU": 1, "DIRECTIONS": 1})
 
 
 def test_sum_of_rows():

@@ -7,7 +7,7 @@
 // Backward computes the sum before the activation again, walks WIDTH - 1 steps beyond its run for what those send back, and
 // leaves one row of weight and bias gradients per block, added by reduce.cu in a fixed order. No atomics.
 //
-// Macros: IO_KIND WIDTH VEC ORDERED VECTOR SILU
+// Macros: IO_KIND WIDTH VEC ORDERED VECTOR SILU DIRECTIONS
 #include "device.cuh"
 
 struct Params {  // the same order in cuda.py
@@ -18,7 +18,22 @@ struct Params {  // the same order in cuda.py
   float* by_block;
   long long x_batch;
   int x_row, steps, rows, channels, weight_kind, bias_kind, run;
+#if DIRECTIONS
+  long long x_next, weight_next, bias_next;  // bytes, as in Directions
+  int sequences;
+#endif
 };
+
+#if DIRECTIONS
+INLINE Params of_direction(Params p) {
+  const int k = blockIdx.x / p.sequences;
+  move(p.x, k, p.x_next); move(p.weight, k, p.weight_next); move(p.bias, k, p.bias_next);
+  p.order += (size_t)k * p.rows * p.steps;
+  return p;
+}
+#else
+INLINE const Params& of_direction(const Params& p) { return p; }
+#endif
 
 constexpr int WARPS = 8, GROUP = 4, PAST = WIDTH - 1;
 
@@ -80,7 +95,8 @@ INLINE void load_taps(const Params& p, int c, float (&w)[WIDTH][VEC], float (&b)
   }
 }
 
-extern "C" __global__ void __launch_bounds__(WARPS * 32) conv_forward(const __grid_constant__ Params p) {
+extern "C" __global__ void __launch_bounds__(WARPS * 32) conv_forward(const __grid_constant__ Params all) {
+  const Params& p = of_direction(all);
   const Place at(p, p.order);
   const int c = at.c;
   if (c >= p.channels || at.begin >= at.end) return;
@@ -114,7 +130,8 @@ extern "C" __global__ void __launch_bounds__(WARPS * 32) conv_forward(const __gr
   }
 }
 
-extern "C" __global__ void __launch_bounds__(WARPS * 32, 2) conv_backward(const __grid_constant__ Params p) {
+extern "C" __global__ void __launch_bounds__(WARPS * 32, 2) conv_backward(const __grid_constant__ Params all) {
+  const Params& p = of_direction(all);
   const Place at(p, p.order);
   const int c = at.c, lane = threadIdx.x & 31, warp = threadIdx.x / 32;
   float w[WIDTH][VEC], b[VEC], gw[WIDTH][VEC] = {}, gb[VEC] = {};

@@ -8,9 +8,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from zoo.ops import order as orders
+from zoo.ops import directions
 from zoo.ops.causal_conv import naive
-from zoo.ops.causal_conv.inputs import Inputs
+from zoo.ops.causal_conv.inputs import NDIM, Inputs
 from zoo.ops.cuda import driver, selftest
 from zoo.ops.cuda.driver import KINDS
 from zoo.ops.dispatch import Problem
@@ -27,9 +27,15 @@ def supports(problem: Problem) -> str | None:
     return selftest.verdict("causal_conv", SOURCE.parent, problem.dtype, problem.device, _self_test)
 
 
+def together(x: Inputs) -> bool:
+    """Whether one launch takes all directions of a call."""
+    return x.x.numel() > 0
+
+
 def forward(x: Inputs) -> Tensor:
     """y in x's dtype."""
-    y = torch.empty(x.x.shape, dtype=x.x.dtype, device=x.x.device)
+    ways = directions.count(x.order)
+    y = torch.empty((ways, *x.x.shape[-3:]) if ways else x.x.shape, dtype=x.x.dtype, device=x.x.device)
     if y.numel():
         _launch("conv_forward", x, None, y, None)
     return y
@@ -39,12 +45,16 @@ def backward(x: Inputs, gy: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
     """Gradients of (x, weight, bias): that of x in its dtype, the others in float32."""
     gy = gy.to(x.x.dtype).contiguous()
     gx = torch.empty_like(gy)
-    channels, width = x.weight.shape
+    channels, width = x.weight.shape[-2:]
     if gx.numel():
-        gw, gb = _launch("conv_backward", x, gy, None, gx, (channels * width, channels))
+        sums = _launch("conv_backward", x, gy, None, gx, (channels * width, channels))
     else:
-        gw, gb = (torch.zeros(n, dtype=torch.float32, device=gx.device) for n in (channels * width, channels))
-    return gx, gw.view(channels, width), None if x.bias is None else gb
+        sums = [torch.zeros(2, n, dtype=torch.float32, device=gx.device)[:1] for n in (channels * width, channels)]
+    found = (gx, sums[0].view(-1, channels, width), sums[1])
+    if not directions.count(x.order):
+        return gx, found[1][0], None if x.bias is None else found[2][0]
+    gx, gw, gb = (g if own else directions.add(g) for own, g in zip(directions.own(x, NDIM), found))
+    return gx, gw, None if x.bias is None else gb
 
 
 class Grid(NamedTuple):
@@ -68,28 +78,40 @@ def _grid(sequences: int, steps: int, channels: int, vec: int, processors: int) 
 def _launch(
     entry: str, x: Inputs, gy: Tensor | None, y: Tensor | None, gx: Tensor | None, sums: tuple[int, ...] = ()
 ) -> list[Tensor]:
-    """Run a kernel; return the sums over its blocks, of these sizes."""
-    sequence = x.x if x.x.stride(2) == 1 else x.x.contiguous()
+    """Run a kernel; return the sums over its blocks, (1, size), or (directions, size) if a direction has its own."""
+    sequence = x.x if x.x.stride(-1) == 1 else x.x.contiguous()
     weight, bias = _vector(x.weight), None if x.bias is None else _vector(x.bias)
-    order = None if x.order is None else orders.rows(x.order, sequence.shape[1], sequence.device, torch.int32)
-    (batch, length, channels), width = sequence.shape, weight.shape[1]
-    rows = 1 if order is None else order.shape[0]
+    order = None if x.order is None else x.order.to(torch.int32).contiguous()
+    (batch, length, channels), width, rows = sequence.shape[-3:], weight.shape[-1], x.rows
+    ways = directions.count(order)
     vec = 4 if width <= 4 else 2
     others = [t for t in (gy, y, gx) if t is not None]
     macros = {"IO_KIND": KINDS[sequence.dtype], "WIDTH": width, "VEC": vec, "ORDERED": int(order is not None)}
     macros |= {"VECTOR": int(_aligned(sequence, vec) and all(_aligned(t, vec) for t in others)), "SILU": int(x.silu)}
+    macros |= {"DIRECTIONS": 1} if ways else {}
+    own = directions.own(x, NDIM)
     with torch.cuda.device(sequence.device):
         processors = torch.cuda.get_device_properties(sequence.device).multi_processor_count
-        grid = _grid(batch * rows, length // rows, channels, vec, processors)
+        grid = _grid((ways or 1) * batch * rows, length // rows, channels, vec, processors)
         by_block = None
         if sums:
             by_block = sequence.new_empty(grid.sequences * grid.parts, sum(sums), dtype=torch.float32)
         tensors = (sequence, gy, weight, bias, order, y, gx, by_block)
         kinds = (KINDS[weight.dtype], 0 if bias is None else KINDS[bias.dtype])
-        sizes = (sequence.stride(1), length // rows, rows, channels, *kinds, grid.run)
+        sizes = (sequence.stride(-2), length // rows, rows, channels, *kinds, grid.run)
+        layout, following = "", ()
+        if ways:  # bytes from a direction's to the next one's; the index of the sequence has moved x already
+            moved = (batch * sequence.stride(-3), 0, 0)
+            given = zip((sequence, weight, bias), own, moved)
+            strides = (0 if t is None else (k * t.stride(0) - m) * t.element_size() for t, k, m in given)
+            layout, following = "3qi", (*strides, batch * rows)
         run, stream = driver.kernel(SOURCE, entry, macros, 0, sequence.device)
-        run(grid[:3], 32 * WARPS, driver.pack("8Pq7i", *tensors, sequence.stride(0), *sizes), stream)
-        return [] if by_block is None else driver.sum_rows(by_block, sums)
+        params = driver.pack("8Pq7i" + layout, *tensors, sequence.stride(-3), *sizes, *following)
+        run(grid[:3], 32 * WARPS, params, stream)
+        if by_block is None:
+            return []
+        totals = [driver.sum_rows(part, sums) for part in by_block.view(ways if any(own[1:]) else 1, -1, sum(sums))]
+        return [g[0][None] if len(g) == 1 else torch.stack(g) for g in zip(*totals)]
 
 
 def _vector(x: Tensor) -> Tensor:
@@ -99,19 +121,27 @@ def _vector(x: Tensor) -> Tensor:
 
 def _aligned(x: Tensor, vec: int) -> bool:
     """Whether every row starts at, and has, a whole number of `vec` elements."""
-    strides = [s for n, s in zip(x.shape[:2], x.stride()) if n > 1]
-    return x.data_ptr() % (vec * x.element_size()) == 0 and all(n % vec == 0 for n in (x.shape[2], *strides))
+    strides = [s for n, s in zip(x.shape[:-1], x.stride()) if n > 1]
+    return x.data_ptr() % (vec * x.element_size()) == 0 and all(n % vec == 0 for n in (x.shape[-1], *strides))
 
 
 def _self_test(dtype: torch.dtype, device: torch.device) -> dict[str, float]:
-    """Errors of y and all gradients against naive: an odd shape, with and without an order."""
+    """Errors of y and all gradients against naive: an odd shape, with and without an order, and in two directions."""
     generator = torch.Generator(device).manual_seed(0)
     new = lambda *size: torch.randn(*size, device=device, generator=generator)  # noqa: E731
     sequence, gy, weight, bias = new(2, 37, 132).to(dtype), new(2, 37, 132).to(dtype), new(132, 4), new(132)
     errors = {}
-    for label, order in (("", None), (" in order", torch.randperm(37, device=device, generator=generator).int())):
+    shuffled = torch.randperm(37, device=device, generator=generator).int()
+    for label, order in (("", None), (" in order", shuffled)):
         x = Inputs(sequence, weight, bias, order, True)
         names = [n + label for n in ("y", "dx", "dweight", "dbias")]
         wanted = (naive.forward(x._replace(x=sequence.float())), *naive.backward(x, gy))
         errors |= selftest.relative_errors(names, (forward(x), *backward(x, gy)), wanted)
-    return errors
+    both = torch.stack([shuffled.flip(0), shuffled])[:, None]
+    x = Inputs(sequence, torch.stack([weight, weight.flip(0)]), bias, both, True)
+    ways, gy = directions.each(x._replace(x=sequence.float()), NDIM), torch.stack([gy, gy.flip(0)])
+    found = (forward(x), *backward(x, gy))
+    gradients = directions.gather([naive.backward(one, g) for one, g in zip(ways, gy)], x, NDIM)
+    names = [n + " in two directions" for n in ("y", "dx", "dweight", "dbias")]
+    wanted = (torch.stack([naive.forward(one) for one in ways]), *gradients)
+    return errors | selftest.relative_errors(names, found, wanted)

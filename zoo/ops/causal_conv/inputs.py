@@ -7,15 +7,25 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+NDIM = {"x": 3, "weight": 2, "bias": 1}  # of one direction
+
 
 class Inputs(NamedTuple):
-    """B batch, L length, E channels, W width; the first three have gradients."""
+    """B batch, L length, E channels, W width; the first three have gradients.
+
+    With an order of K directions any of the three may have a dimension of K in front: its own for each direction.
+    """
 
     x: Tensor  # (B, L, E)
     weight: Tensor  # (E, W); the last tap meets the present step
     bias: Tensor | None  # (E,)
-    order: Tensor | None  # (L,) or (rows, steps)
+    order: Tensor | None  # (L,), (rows, steps) or (K, rows, steps)
     silu: bool
+
+    @property
+    def rows(self) -> int:
+        """Of one direction."""
+        return 1 if self.order is None or self.order.ndim == 1 else self.order.shape[-2]
 
 
 def working_dtype(x: Tensor) -> torch.dtype:

@@ -2,27 +2,34 @@
 
 from __future__ import annotations
 
+from types import ModuleType
+
 import torch
 from torch import Tensor
 
-from zoo.ops import flops
-from zoo.ops.causal_conv.inputs import Inputs
+from zoo.ops import directions, flops
+from zoo.ops.causal_conv.inputs import NDIM, Inputs
 from zoo.ops.dispatch import Problem, choose
 
 
-def conv_backend(x: Inputs, backend: str):
-    return choose("causal_conv", Problem(x.x.device, x.x.dtype, x.weight.shape[1]), backend)
+def conv_backend(x: Inputs, backend: str) -> ModuleType:
+    return choose("causal_conv", Problem(x.x.device, x.x.dtype, x.weight.shape[-1]), backend)
 
 
 @torch.library.custom_op("zoo::causal_conv", mutates_args=())
 def conv(x: Tensor, weight: Tensor, bias: Tensor | None, order: Tensor | None, silu: bool, backend: str) -> Tensor:
+    """y, for an order of directions the result of each, (directions, batch, length, channels)."""
     inputs = Inputs(x, weight, bias, order, silu)
-    return conv_backend(inputs, backend).forward(inputs)
+    run = conv_backend(inputs, backend)
+    if directions.apart(run, inputs):
+        return torch.stack([run.forward(one) for one in directions.each(inputs, NDIM)])
+    return run.forward(inputs)
 
 
 @conv.register_fake
 def _(x, weight, bias, order, silu, backend):
-    return x.new_empty(x.shape)
+    ways = directions.count(order)
+    return x.new_empty((ways, *x.shape[-3:]) if ways else x.shape)
 
 
 @torch.library.custom_op("zoo::causal_conv_backward", mutates_args=())
@@ -31,7 +38,12 @@ def conv_backward(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Gradients of x, weight and bias in the dtype of each; an empty tensor for no bias."""
     inputs = Inputs(x, weight, bias, order, silu)
-    gradients = conv_backend(inputs, backend).backward(inputs, gy)
+    run = conv_backend(inputs, backend)
+    if directions.apart(run, inputs):
+        found = [run.backward(one, g) for one, g in zip(directions.each(inputs, NDIM), gy)]
+        gradients = directions.gather(found, inputs, NDIM)
+    else:
+        gradients = run.backward(inputs, gy)
     return tuple(x.new_empty(0) if t is None else g.to(t.dtype).contiguous() for t, g in zip(inputs[:3], gradients))
 
 

@@ -104,6 +104,26 @@ INLINE void copy4(int* to, const int* from) {
   asm volatile("cp.async.ca.shared.global [%0], [%1], 4;" ::"r"(shared_address(to)), "l"(from) : "memory");
 }
 
+// ---- several scan directions in one launch (DIRECTIONS 1), one direction's sequences after the other's ----
+
+// What a kernel's Params then have at their end. Bytes lead from a direction's tensor to the next one's, less what the
+// index of the sequence, which counts on over all directions, has moved already.
+struct Directions {
+  long long u, dt, z, B, C, gy, A, D, bias;
+  int sequences;  // of a direction
+};
+template <class T> INLINE void move(const T*& p, int k, long long bytes) { p = (const T*)((const char*)p + k * bytes); }
+
+// Lead what every kernel of the scan reads to the direction of a sequence; which one it is.
+template <class P> INLINE int to_direction(P& p, int sequence) {
+  const Directions& by = p.next;
+  const int k = sequence / by.sequences;
+  move(p.u, k, by.u); move(p.dt, k, by.dt); move(p.z, k, by.z); move(p.B, k, by.B); move(p.C, k, by.C);
+  move(p.A, k, by.A); move(p.bias, k, by.bias);
+  p.order += (size_t)k * p.rows * p.steps;
+  return k;
+}
+
 // ---- mbarriers: a warp tells another that a stage is full, or free again ----
 
 typedef unsigned long long barrier_t;

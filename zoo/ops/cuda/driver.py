@@ -65,9 +65,9 @@ class Kernel:
 def pack(layout: str, *values: Any) -> bytes:
     """The bytes of a parameter struct; `layout` as in Python's struct, a tensor stands for its address, None for null.
 
-    Layouts put 8-byte fields first, so no padding is needed between fields.
+    Padding is the compiler's, that at the end included (as if an 8-byte field followed).
     """
-    return struct.pack(layout, *[v.data_ptr() if isinstance(v, Tensor) else (v or 0) for v in values])
+    return struct.pack(f"{layout}0q", *[v.data_ptr() if isinstance(v, Tensor) else (v or 0) for v in values])
 
 
 REDUCE = Path(__file__).with_name("reduce.cu")

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
+from zoo.ops import directions
 from zoo.ops.cuda import driver, selftest
 from zoo.ops.dispatch import Problem
 from zoo.ops.selective_scan import cuda_plan as plan
 from zoo.ops.selective_scan import naive
-from zoo.ops.selective_scan.inputs import Inputs
+from zoo.ops.selective_scan.inputs import NDIM, Inputs
 
 name = "cuda"
 FOLDER = Path(__file__).parent
@@ -28,9 +30,13 @@ def supports(problem: Problem) -> str | None:
 
 
 def states_shape(x: Inputs) -> tuple[int, ...]:
-    (batch, length, channels), state = x.u.shape, x.A.shape[1]
-    rows = 1 if x.order is None or x.order.ndim == 1 else x.order.shape[0]
-    return (batch * rows, -(-(length // rows) // plan.CHECKPOINT), channels, state)
+    batch, length, channels = x.u.shape[-3:]
+    return (batch * x.rows, -(-(length // x.rows) // plan.CHECKPOINT), channels, x.A.shape[-1])
+
+
+def together(x: Inputs) -> bool:
+    """Whether one launch takes all directions of a call."""
+    return 0 < directions.count(x.order) * x.u.shape[-3] * x.rows <= MAX_SEQUENCES and x.u.numel() > 0
 
 
 def states_dtype(x: Inputs) -> torch.dtype:
@@ -41,49 +47,68 @@ def states_dtype(x: Inputs) -> torch.dtype:
 def forward(x: Inputs, save: bool, into: Tensor | None = None) -> tuple[Tensor, Tensor]:
     """y in u's dtype, and the states every CHECKPOINT steps (none unless `save`).
 
-    `into` is where y may go: contiguous, like u, and possibly u itself.
+    `into` is where y may go, if there are no directions: contiguous, like u, and possibly u itself.
     """
-    dtype, x = x.u.dtype, plan.uniform(x)
-    y = torch.empty(x.u.shape, dtype=x.u.dtype, device=x.u.device) if into is None or into.dtype != x.u.dtype else into
-    states = torch.empty(states_shape(x) if save else (0,), dtype=states_dtype(x), device=x.u.device)
-    rows = 1 if x.order is None or x.order.ndim == 1 else x.order.shape[0]
-    if x.u.numel():
-        with torch.cuda.device(x.u.device):
-            for samples in plan.slices(x.u.shape[0], rows, MAX_SEQUENCES):
-                part = states[samples.start * rows : samples.stop * rows] if save else None
-                _forward(plan.Call(plan.narrow(x, samples)), y[samples], part)
+    dtype, x, rows = x.u.dtype, plan.uniform(x), x.rows
+    ways = directions.count(x.order)
+    front = (ways,) if ways else ()
+    shape = (*front, *x.u.shape[-3:])
+    if into is not None and into.dtype == x.u.dtype:
+        y = into
+    else:
+        y = torch.empty(shape, dtype=x.u.dtype, device=x.u.device)
+    kept = (*front, *states_shape(x)) if save else (0,)
+    states = torch.empty(kept, dtype=states_dtype(x), device=x.u.device)
+    with torch.cuda.device(x.u.device):
+        if ways:
+            _forward(plan.Call(x), y, states if save else None)
+            return directions.add(y).to(dtype), states
+        for samples in plan.slices(x.u.shape[0] if x.u.numel() else 0, rows, MAX_SEQUENCES):
+            part = states[samples.start * rows : samples.stop * rows] if save else None
+            _forward(plan.Call(plan.narrow(x, samples)), y[samples], part)
+    return y.to(dtype), states
     return y.to(dtype), states
 
 
 def backward(x: Inputs, states: Tensor, gy: Tensor) -> tuple[Tensor | None, ...]:
     """Gradients of (u, dt, A, B, C, D, z, dt_bias)."""
     x = plan.uniform(x)
-    gdt, gz = (None if t is None else torch.empty(x.u.shape, dtype=x.u.dtype, device=x.u.device) for t in (x.dt, x.z))
+    shape = (directions.count(x.order) or 1, *x.u.shape[-3:])
+    gdt, gz = (None if t is None else torch.empty(shape, dtype=x.u.dtype, device=x.u.device) for t in (x.dt, x.z))
+    if not directions.count(x.order):
+        gdt, gz = (None if t is None else t[0] for t in (gdt, gz))
     return _gradients(x, states, gy.to(x.u.dtype).contiguous(), gdt, gz, None)
 
 
 def backward_in_place(x: Inputs, states: Tensor, gy: Tensor) -> tuple[Tensor | None, ...]:
     """As `backward`, over gy, dt and z: they become y once more, and their own gradients.
 
-    All tensors have one dtype, gy, dt and z are contiguous, and there is a gate.
+    All tensors have one dtype, gy, dt and z are contiguous, there is a gate, and there are no directions.
     """
     return _gradients(plan.uniform(x), states, gy, x.dt, x.z, gy)
 
 
 def _gradients(x: Inputs, states: Tensor, gy: Tensor, gdt: Tensor | None, gz: Tensor | None,
                y: Tensor | None) -> tuple[Tensor | None, ...]:  # fmt: skip
-    rows = 1 if x.order is None or x.order.ndim == 1 else x.order.shape[0]
-    gu, gB, gC = (torch.empty(t.shape, dtype=x.u.dtype, device=x.u.device) for t in (x.u, x.B, x.C))
-    channels = len(x.A)
-    parts = [] if x.u.numel() else [[torch.zeros_like(x.A), x.A.new_zeros(channels), x.A.new_zeros(channels)]]
+    rows, ways = x.rows, directions.count(x.order)
+    front = (ways,) if ways else ()
+    gu, gB, gC = (torch.empty((*front, *t.shape[-3:]), dtype=x.u.dtype, device=x.u.device) for t in (x.u, x.B, x.C))
+    outputs = (gu, gdt, gz, gB, gC, y)
     with torch.cuda.device(x.u.device):
-        for samples in plan.slices(x.u.shape[0] if x.u.numel() else 0, rows, MAX_SEQUENCES):
-            call = plan.Call(plan.narrow(x, samples), gy[samples])
-            outputs = [None if t is None else t[samples] for t in (gu, gdt, gz, gB, gC, y)]
-            parts.append(_backward(call, states[samples.start * rows : samples.stop * rows], outputs))
-    gA, gD, gbias = parts[0] if len(parts) == 1 else map(sum, zip(*parts))
-    gD, gbias = (g if t is not None else None for t, g in ((x.D, gD), (x.dt_bias, gbias)))
-    return gu, gdt, gA, gB, gC, gD, gz, gbias
+        if ways:
+            gA, gD, gbias = _backward(plan.Call(x, gy), states, outputs)
+            found = (gu, gdt, gA, gB, gC, gD, gz, gbias)
+            found = (g if own or g is None else directions.add(g) for own, g in zip(directions.own(x, NDIM), found))
+        else:
+            channels = len(x.A)
+            parts = [] if x.u.numel() else [[torch.zeros_like(x.A)[None], *x.A.new_zeros(2, 1, channels)]]
+            for samples in plan.slices(x.u.shape[0] if x.u.numel() else 0, rows, MAX_SEQUENCES):
+                call = plan.Call(plan.narrow(x, samples), gy[samples])
+                of = [None if t is None else t[samples] for t in outputs]
+                parts.append(_backward(call, states[samples.start * rows : samples.stop * rows], of))
+            gA, gD, gbias = (directions.add([one[0] for one in g]) for g in zip(*parts))
+            found = (gu, gdt, gA, gB, gC, gD, gz, gbias)
+    return tuple(None if t is None else g for t, g in zip(x[:8], found))
 
 
 def _forward(c: plan.Call, y: Tensor, states: Tensor | None) -> None:
@@ -92,17 +117,19 @@ def _forward(c: plan.Call, y: Tensor, states: Tensor | None) -> None:
     chunks = -(-c.steps // steps)
     h_in = _carry(c, 0, chunks, steps) if chunks > 1 else None
     partial = torch.empty(c.positions, c.channels, dtype=torch.float32, device=y.device) if c.groups > 1 else None
+    layout, following = c.next
     grid = (-(-c.channels // shape.CHANNELS), c.sequences, chunks)
     for i in range(c.groups):
         macros = c.macros(i) | shape.macros()
         run, stream = driver.kernel(FOLDER / "scan_forward.cu", "scan_forward", macros, shape.shared(c), y.device)
         tensors = (c.u, c.dt, c.z, c.B, c.C, c.A, c.D, c.bias, c.order, y, states, partial, h_in)
         sizes = (c.steps, c.rows, c.channels, 16 * i, c.A_kind, c.D_kind, c.bias_kind, steps // shape.STEPS)
-        run(grid, shape.threads, driver.pack("13P5q6i8i", *tensors, *c.batch_strides, *c.row_bytes, *sizes), stream)
+        values = (*tensors, *c.batch_strides, *c.row_bytes, *sizes, *following)
+        run(grid, shape.threads, driver.pack("13P5q6i8i" + layout, *values), stream)
 
 
-def _backward(c: plan.Call, states: Tensor, outputs: list[Tensor | None]) -> list[Tensor]:
-    """Fill (gu, gdt, gz, gB, gC, y); return dA, dD, dbias."""
+def _backward(c: plan.Call, states: Tensor, outputs: Sequence[Tensor | None]) -> list[Tensor]:
+    """Fill (gu, gdt, gz, gB, gC, y); return dA, dD, dbias, each by direction if some direction has its own of any."""
     shape = plan.backward_shape(c)
     steps = -(-c.steps // shape.chunks // plan.CHECKPOINT) * plan.CHECKPOINT
     chunks = -(-c.steps // steps)
@@ -112,6 +139,8 @@ def _backward(c: plan.Call, states: Tensor, outputs: list[Tensor | None]) -> lis
     by_block, by_chunk = new(c.positions, grid[0], 32), new(c.sequences * chunks, c.channels * 18)
     partial = new(3, c.positions, c.channels) if c.groups > 1 else None
     gu, gdt, gz, gB, gC, y = outputs
+    layout, following = c.next
+    sizes_of = (16 * c.channels, c.channels, c.channels)
     found = []
     for i in range(c.groups):
         macros = c.macros(i) | shape.macros() | {"AGAIN": int(y is not None)}
@@ -140,7 +169,8 @@ def _backward(c: plan.Call, states: Tensor, outputs: list[Tensor | None]) -> lis
             partial,
         )
         sizes = (c.steps, c.rows, c.channels, 16 * i, c.A_kind, c.D_kind, c.bias_kind, steps // plan.CHECKPOINT)
-        run(grid, shape.threads, driver.pack("19P5q6i8i", *tensors, *c.batch_strides, *c.row_bytes, *sizes), stream)
+        values = (*tensors, *c.batch_strides, *c.row_bytes, *sizes, *following)
+        run(grid, shape.threads, driver.pack("19P5q6i8i" + layout, *values), stream)
         macros = {"IO_KIND": c.kind, "STATE": c.state, "ZOH": int(c.zoh)}
         run, stream = driver.kernel(FOLDER / "scan_reduce.cu", "reduce_blocks", macros, 0, states.device)
         run(
@@ -149,9 +179,10 @@ def _backward(c: plan.Call, states: Tensor, outputs: list[Tensor | None]) -> lis
             driver.pack("3Pq2i", by_block, gB, gC, c.positions, grid[0], 16 * i),
             stream,
         )
-        found.append(driver.sum_rows(by_chunk, (16 * c.channels, c.channels, c.channels)))
-    gA = [f[0].view(c.channels, 16) for f in found]
-    return [gA[0] if c.state == 16 else torch.cat(gA, 1)[:, : c.state], *found[-1][1:]]
+        sums = [driver.sum_rows(part, sizes_of) for part in by_chunk.view(c.sums, -1, by_chunk.shape[1])]
+        found.append([g[0][None] if c.sums == 1 else torch.stack(g) for g in zip(*sums)])
+    gA = [f[0].view(c.sums, c.channels, 16) for f in found]
+    return [gA[0] if c.state == 16 else torch.cat(gA, 2)[..., : c.state], *found[-1][1:]]
 
 
 def _carry(c: plan.Call, reverse: int, chunks: int, steps: int) -> Tensor:
@@ -165,26 +196,37 @@ def _carry(c: plan.Call, reverse: int, chunks: int, steps: int) -> Tensor:
     ]
     for i in range(c.groups):
         sizes = (c.steps, c.rows, c.channels, 16 * i, c.A_kind, c.bias_kind, steps, chunks)
-        params = driver.pack("11P5q5i8i", *tensors, *sizes)
+        params = driver.pack("11P5q5i8i" + c.next[0], *tensors, *sizes, *c.next[1])
         kernels[0][0]((-(-c.channels // 32), c.sequences, chunks - 1), 256, params, kernels[0][1])
     kernels[1][0]((-(-c.channels * c.state // 256), c.sequences, 1), 256, params, kernels[1][1])
     return carry
 
 
 def _self_test(dtype: torch.dtype, device: torch.device) -> dict[str, float]:
-    """Errors of y and all gradients against naive: an odd shape, both kinds of order, a tile and a bit."""
+    """Errors of y and all gradients against naive: an odd shape; no order, one, and two directions."""
     generator = torch.Generator(device).manual_seed(0)
     new = lambda *size: torch.randn(*size, device=device, generator=generator)  # noqa: E731
     batch, length, channels, state = 2, 38, 72, 16
     u, dt, z, gy = (new(batch, length, channels).to(dtype) for _ in range(4))
     B, C = (new(batch, length, state).to(dtype) for _ in range(2))
     A, D, bias = -new(channels, state).exp(), new(channels), new(channels) - 2
+    order = torch.randperm(length, device=device, generator=generator).int()
+    whole = Inputs(u, dt, A, B, C, D, z, bias, None, True, False)
+    both = Inputs(u, _and_other(dt), _and_other(A), _and_other(B), C, D, z, _and_other(bias),
+                  torch.stack([order.flip(0), order])[:, None], True, False)  # fmt: skip
     errors = {}
-    for label, order in (("", None), (" in order", torch.randperm(length, device=device, generator=generator).int())):
-        x = Inputs(u, dt, A, B, C, D, z, bias, order, True, False)
+    for label, x in (("", whole), (" in order", whole._replace(order=order)), (" in two directions", both)):
         y, states = forward(x, True)
-        wanted = naive.selective_scan(*(t.float() for t in (u, dt, A, B, C, D, z, bias)), order=order)
+        ways = directions.each(x, NDIM) or [x]
+        exact = [one._replace(**{k: getattr(one, k).float() for k in NDIM}) for one in ways]
+        gradients = [naive.backward(one, states, gy) for one in ways]
+        wanted = gradients[0] if x is not both else directions.gather(gradients, x, NDIM)
         names = [n + label for n in ("y", "du", "ddt", "dA", "dB", "dC", "dD", "dz", "dbias")]
-        found = (y, *backward(x, states, gy))
-        errors |= selftest.relative_errors(names, found, (wanted, *naive.backward(x, states, gy)))
+        wanted = (directions.add([naive.forward(one, False)[0] for one in exact]), *wanted)
+        errors |= selftest.relative_errors(names, (y, *backward(x, states, gy)), wanted)
     return errors
+
+
+def _and_other(x: Tensor) -> Tensor:
+    """For two directions, the second of which sees the last first."""
+    return torch.stack([x, x.flip(0)])

@@ -9,8 +9,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from zoo.ops import directions
 from zoo.ops.cuda.driver import KINDS
-from zoo.ops.selective_scan.inputs import Inputs
+from zoo.ops.selective_scan.inputs import NDIM, Inputs
 
 CHECKPOINT = 16  # steps between kept states: the tile of scan_backward.cu
 N = 16  # states of a launch
@@ -28,7 +29,7 @@ def uniform(x: Inputs) -> Inputs:
     for k, t in sequences.items():
         if t is not None:
             t = t.to(dtype(x))
-            sequences[k] = t if t.stride(2) == 1 else t.contiguous()
+            sequences[k] = t if t.stride(-1) == 1 else t.contiguous()
     vectors = {k: t for k, t in (("D", x.D), ("dt_bias", x.dt_bias)) if t is not None}
     vectors = {k: (t if t.dtype in KINDS else t.float()).contiguous() for k, t in vectors.items()}
     order = None if x.order is None else x.order.to(torch.int32).contiguous()
@@ -54,34 +55,56 @@ class Call:
     def __init__(self, x: Inputs, gy: Tensor | None = None):
         self.u, self.dt, self.A, self.B, self.C, self.D, self.z, self.bias = x[:8]
         self.gy, self.order, self.softplus, self.zoh = gy, x.order, x.softplus, x.zoh
-        batch, length, self.channels = x.u.shape
-        self.state = x.A.shape[1]
-        self.rows = 1 if x.order is None or x.order.ndim == 1 else x.order.shape[0]
-        self.steps, self.sequences, self.positions = length // self.rows, batch * self.rows, batch * length
+        batch, length, self.channels = x.u.shape[-3:]
+        self.state, self.rows = x.A.shape[-1], x.rows
+        self.directions, ways = directions.count(x.order), directions.count(x.order) or 1
+        self.steps, self.positions = length // self.rows, ways * batch * length
+        self.sequences = ways * batch * self.rows
         self.groups = -(-self.state // N)
         self.kind = KINDS[x.u.dtype]
         self.D_kind, self.bias_kind = (0 if t is None else KINDS[t.dtype] for t in (x.D, x.dt_bias))
         self.A_kind = KINDS[x.A.dtype] + 4 * x.log_A
         sequences = (x.u, x.dt, x.z, x.B, x.C)
-        self.batch_strides = [0 if t is None else t.stride(0) for t in sequences]
-        self.row_strides = [0 if t is None else t.stride(1) for t in sequences]
+        self.batch_strides = [0 if t is None else t.stride(-3) for t in sequences]
+        self.row_strides = [0 if t is None else t.stride(-2) for t in sequences]
         tensors = [t for t in (*sequences, gy) if t is not None]
         size = x.u.element_size()
         self.row_bytes = [s * size for s in (*self.row_strides, self.channels)]  # the last: results
         whole = self.channels * size % 16 == 0 and self.state * size % 16 == 0
         self.aligned = whole and all(map(_aligned, tensors))
+        # parameters that some direction has for itself make it sum its own gradients
+        self.sums = ways if any(t is not None and t.ndim > NDIM[k] for k, t in self._parameters(x)) else 1
+        self.next = self._next(x, batch) if self.directions else ("", ())
+
+    @staticmethod
+    def _parameters(x: Inputs) -> list[tuple[str, Tensor | None]]:
+        return [("A", x.A), ("D", x.D), ("dt_bias", x.dt_bias)]
+
+    def _next(self, x: Inputs, batch: int) -> tuple[str, tuple[int, ...]]:
+        """`Directions` of device.cuh, packed behind the other parameters."""
+
+        def of(t: Tensor | None, ndim: int) -> int:
+            if t is None:
+                return 0
+            moved = batch * t.stride(-3) if ndim == 3 else 0  # by the index of the sequence
+            return ((t.stride(0) if t.ndim > ndim else 0) - moved) * t.element_size()
+
+        sequences = [of(t, 3) for t in (x.u, x.dt, x.z, x.B, x.C)]
+        gy = 0 if self.gy is None else -batch * self.rows * self.steps * self.row_bytes[-1]
+        return "9qi", (*sequences, gy, *(of(t, NDIM[k]) for k, t in self._parameters(x)), batch * self.rows)
 
     def macros(self, group: int) -> dict[str, int]:
         """Macros of the launch for states 16 group and up."""
         which = 0 if self.groups == 1 else 1 if group == 0 else 3 if group == self.groups - 1 else 2
         flags = {"ORDERED": self.order is not None, "VECTOR": self.aligned, "GATED": self.z is not None}
         flags |= {"SOFTPLUS": self.softplus, "ZOH": self.zoh}
+        flags |= {"DIRECTIONS": 1} if self.directions else {}
         return {"IO_KIND": self.kind, "STATE": self.state, "GROUP": which} | {k: int(v) for k, v in flags.items()}
 
 
 def _aligned(x: Tensor) -> bool:
     """Whether every row starts at a multiple of 16 bytes."""
-    strides = [s for n, s in zip(x.shape[:2], x.stride()) if n > 1]
+    strides = [s for n, s in zip(x.shape[:-1], x.stride()) if n > 1]
     return x.data_ptr() % 16 == 0 and all(s * x.element_size() % 16 == 0 for s in strides)
 
 

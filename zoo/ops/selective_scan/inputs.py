@@ -7,9 +7,14 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+NDIM = {"u": 3, "dt": 3, "A": 2, "B": 3, "C": 3, "D": 1, "z": 3, "dt_bias": 1}  # of one direction
+
 
 class Inputs(NamedTuple):
-    """B batch, L length, E channels, N state; the first eight have gradients, in this order everywhere."""
+    """B batch, L length, E channels, N state; the first eight have gradients, in this order everywhere.
+
+    With an order of K directions any of the eight may have a dimension of K in front: its own for each direction.
+    """
 
     u: Tensor  # (B, L, E)
     dt: Tensor  # (B, L, E)
@@ -19,7 +24,7 @@ class Inputs(NamedTuple):
     D: Tensor | None  # (E,)
     z: Tensor | None  # (B, L, E)
     dt_bias: Tensor | None  # (E,)
-    order: Tensor | None  # (L,) or (rows, steps)
+    order: Tensor | None  # (L,), (rows, steps) or (K, rows, steps)
     softplus: bool
     zoh: bool
     log_A: bool = False  # A is given as log(-A), as weights hold it; so is its gradient
@@ -27,6 +32,11 @@ class Inputs(NamedTuple):
     def with_rates(self) -> Inputs:
         """The same with A itself, at least float32, for a backend that reads no logarithms."""
         return self._replace(A=rates(self.A), log_A=False) if self.log_A else self
+
+    @property
+    def rows(self) -> int:
+        """Of one direction."""
+        return 1 if self.order is None or self.order.ndim == 1 else self.order.shape[-2]
 
 
 def rates(A_log: Tensor) -> Tensor:

@@ -10,13 +10,13 @@ from types import ModuleType
 import torch
 from torch import Tensor
 
-from zoo.ops import flops
+from zoo.ops import directions, flops
 from zoo.ops.dispatch import Problem, choose
-from zoo.ops.selective_scan.inputs import Inputs, working_dtype
+from zoo.ops.selective_scan.inputs import NDIM, Inputs, working_dtype
 
 
 def scan_backend(x: Inputs, backend: str) -> ModuleType:
-    return choose("selective_scan", Problem(x.u.device, x.u.dtype, x.A.shape[1]), backend)
+    return choose("selective_scan", Problem(x.u.device, x.u.dtype, x.A.shape[-1]), backend)
 
 
 @torch.library.custom_op("zoo::selective_scan", mutates_args=())
@@ -24,24 +24,29 @@ def scan(
     u: Tensor, dt: Tensor, A: Tensor, B: Tensor, C: Tensor, D: Tensor | None, z: Tensor | None, dt_bias: Tensor | None,
     order: Tensor | None, softplus: bool, zoh: bool, save: bool, backend: str,
 ) -> tuple[Tensor, Tensor]:  # fmt: skip
-    """(y, what the backend keeps for backward: nothing unless `save`)."""
+    """(y, what the backend keeps for backward: nothing unless `save`); y is the sum over the order's directions."""
     x = Inputs(u, dt, A, B, C, D, z, dt_bias, order, softplus, zoh)
-    return scan_backend(x, backend).forward(x, save)
+    run = scan_backend(x, backend)
+    if not directions.apart(run, x):
+        return run.forward(x, save)
+    y, states = zip(*(run.forward(one, save) for one in directions.each(x, NDIM)))
+    return directions.add(y), torch.stack(states)
 
 
 @scan.register_fake
 def _(u, dt, A, B, C, D, z, dt_bias, order, softplus, zoh, save, backend):
     x = Inputs(u, dt, A, B, C, D, z, dt_bias, order, softplus, zoh)
-    return u.new_empty(u.shape), empty_states(x, save, backend)
+    return u.new_empty(u.shape[-3:]), empty_states(x, save, backend)
 
 
 def empty_states(x: Inputs, save: bool, backend: str) -> Tensor:
     """In form what a backend keeps for backward; for tracing."""
     if not save or x.u.device.type == "meta":
         return x.u.new_empty(0, dtype=working_dtype(x.u))
-    module = scan_backend(x, backend)
+    module, ways = scan_backend(x, backend), directions.each(x, NDIM)
     dtype = module.states_dtype(x) if hasattr(module, "states_dtype") else working_dtype(x.u)
-    return x.u.new_empty(module.states_shape(x), dtype=dtype)
+    shape = module.states_shape(ways[0] if ways else x)
+    return x.u.new_empty((len(ways), *shape) if ways else shape, dtype=dtype)
 
 
 @torch.library.custom_op("zoo::selective_scan_backward", mutates_args=())
@@ -52,7 +57,12 @@ def scan_backward(
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:  # fmt: skip
     """Gradients of u ... dt_bias in the dtype of each; an empty tensor for one that is None."""
     x = Inputs(u, dt, A, B, C, D, z, dt_bias, order, softplus, zoh)
-    gradients = scan_backend(x, backend).backward(x, states, gy)
+    run = scan_backend(x, backend)
+    if directions.apart(run, x):
+        found = [run.backward(one, kept, gy) for one, kept in zip(directions.each(x, NDIM), states)]
+        gradients = directions.gather(found, x, NDIM)
+    else:
+        gradients = run.backward(x, states, gy)
     return tuple(u.new_empty(0) if t is None else g.to(t.dtype).contiguous() for t, g in zip(x[:8], gradients))
 
 

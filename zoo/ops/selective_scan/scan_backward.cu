@@ -17,7 +17,7 @@
 // Steps after the end read zeros; their dy is 0, so they add nothing.
 // More than 16 states: one launch per 16 (GROUP as in scan_forward.cu); `partial` carries the sums over states.
 //
-// Macros: IO_KIND CHANNELS MIN_BLOCKS STATE GROUP ORDERED VECTOR GATED SOFTPLUS ZOH AGAIN (1: the gated output once more, into y)
+// Macros: IO_KIND CHANNELS MIN_BLOCKS STATE GROUP ORDERED VECTOR GATED SOFTPLUS ZOH DIRECTIONS AGAIN (1: the gated output once more, into y)
 #include "device.cuh"
 
 struct Params {  // the same order in cuda.py
@@ -31,6 +31,9 @@ struct Params {  // the same order in cuda.py
   long long u_batch, dt_batch, z_batch, B_batch, C_batch;
   int u_row, dt_row, z_row, B_row, C_row, y_row;  // bytes
   int steps, rows, channels, n0, A_kind, D_kind, bias_kind, chunk_tiles;
+#if DIRECTIONS
+  Directions next;
+#endif
 };
 
 constexpr int K = 2, T = 4, TILE = 16, M = TILE / T, CH = CHANNELS, N = 16, S = 4, LANES = 4;
@@ -70,7 +73,15 @@ INLINE float zoh_slope(float x, float a, float d) {
   return d * d * (fabsf(s) < 0.5f ? series : (a - (a - 1.f) / s) / s);
 }
 
-extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS) scan_backward(const __grid_constant__ Params p) {
+extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS) scan_backward(const __grid_constant__ Params all) {
+#if DIRECTIONS
+  Params p = all;
+  const int direction = to_direction(p, blockIdx.y);
+  move(p.D, direction, p.next.D);
+  move(p.gy, direction, p.next.gy);
+#else
+  const Params& p = all;
+#endif
   extern __shared__ __align__(16) float shared[];
   float *const sd = shared + DT, *const su = shared + DU, *const sg = shared + GY, *const sdu = shared + GU;
   float *const sy = su, *const sda = sg;

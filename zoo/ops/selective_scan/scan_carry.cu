@@ -5,7 +5,7 @@
 // carry_scan then passes the values from chunk to chunk: out = in * exp(A * sum of dt) + local.
 // 8 lanes share a channel, two states each; tiles of 16 steps are staged step-minor in float32.
 //
-// Macros: IO_KIND STATE ORDERED GATED SOFTPLUS ZOH REVERSE
+// Macros: IO_KIND STATE ORDERED GATED SOFTPLUS ZOH REVERSE DIRECTIONS
 #include "device.cuh"
 
 struct Params {  // the same order in cuda.py
@@ -16,13 +16,22 @@ struct Params {  // the same order in cuda.py
   long long u_batch, dt_batch, z_batch, B_batch, C_batch;
   int u_row, dt_row, z_row, B_row, C_row;
   int steps, rows, channels, n0, A_kind, bias_kind, chunk_steps, chunks;
+#if DIRECTIONS
+  Directions next;
+#endif
 };
 
 constexpr int N = 16, LANES = 8, S = N / LANES, CH = 32, THREADS = CH * LANES, TILE = 16, P = TILE + 4;
 constexpr bool EXACT = IO_KIND != 1, WHOLE = STATE % N == 0;
 constexpr int ITEMS = TILE * CH / THREADS;
 
-extern "C" __global__ void __launch_bounds__(THREADS) carry_chunks(const __grid_constant__ Params p) {
+extern "C" __global__ void __launch_bounds__(THREADS) carry_chunks(const __grid_constant__ Params all) {
+#if DIRECTIONS
+  Params p = all;
+  move(p.gy, to_direction(p, blockIdx.y), p.next.gy);
+#else
+  const Params& p = all;
+#endif
   // in[]: what enters the state, dt u (or u) forward, dy silu(z) backward; weight[]: B or C
   __shared__ __align__(16) float dt[2][CH * P], in[2][CH * P], weight[2][N * P];
   const int tid = threadIdx.x, c = tid / LANES, g = tid % LANES, d0 = blockIdx.x * CH, sample = blockIdx.y / p.rows;
@@ -109,7 +118,13 @@ extern "C" __global__ void __launch_bounds__(THREADS) carry_chunks(const __grid_
 }
 
 // In place: what a chunk passes on becomes what enters it.
-extern "C" __global__ void __launch_bounds__(256) carry_scan(const __grid_constant__ Params p) {
+extern "C" __global__ void __launch_bounds__(256) carry_scan(const __grid_constant__ Params all) {
+#if DIRECTIONS
+  Params p = all;
+  move(p.gy, to_direction(p, blockIdx.y), p.next.gy);
+#else
+  const Params& p = all;
+#endif
   const int i = blockIdx.x * 256 + threadIdx.x;
   if (i >= p.channels * STATE) return;
   const float a = decay_rate(p.A, p.A_kind, i) * LOG2E;

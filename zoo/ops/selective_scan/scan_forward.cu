@@ -15,7 +15,7 @@
 // More than 16 states: one launch per 16 (GROUP: 0 only, 1 first, 2 middle, 3 last); `partial` carries the sum.
 //
 // Macros: IO_KIND (0 float, 1 bf16, 2 fp16) CHANNELS SPLIT PRODUCERS STEPS STEP_UNROLL MIN_BLOCKS STATE GROUP ORDERED VECTOR GATED SOFTPLUS ZOH
-//         TAIL (1: the last tile ends in its first 8 steps, so the others are left out)
+//         TAIL (1: the last tile ends in its first 8 steps, so the others are left out) DIRECTIONS
 #include "device.cuh"
 
 struct Params {  // the same order in cuda.py
@@ -29,6 +29,9 @@ struct Params {  // the same order in cuda.py
   long long u_batch, dt_batch, z_batch, B_batch, C_batch;
   int u_row, dt_row, z_row, B_row, C_row, y_row;  // bytes
   int steps, rows, channels, n0, A_kind, D_kind, bias_kind, chunk_tiles;
+#if DIRECTIONS
+  Directions next;
+#endif
 };
 
 constexpr int T = STEPS, CH = CHANNELS, N = 16, S = 4 / SPLIT, CONSUMERS = CH / 16 * SPLIT, UNROLLED = STEP_UNROLL;
@@ -297,7 +300,13 @@ INLINE void produce(const Params& p, float* stages, IO* raw_all, int* ring, barr
   }
 }
 
-extern "C" __global__ void __launch_bounds__((CONSUMERS + PRODUCERS) * 32, MIN_BLOCKS) scan_forward(const __grid_constant__ Params p) {
+extern "C" __global__ void __launch_bounds__((CONSUMERS + PRODUCERS) * 32, MIN_BLOCKS) scan_forward(const __grid_constant__ Params all) {
+#if DIRECTIONS
+  Params p = all;
+  move(p.D, to_direction(p, blockIdx.y), p.next.D);
+#else
+  const Params& p = all;
+#endif
   extern __shared__ __align__(16) float stages[];
   __shared__ barrier_t full[PRODUCERS], done[PRODUCERS];
   __shared__ __align__(16) int ring[ORDERED ? PRODUCERS * RING * T : 1];

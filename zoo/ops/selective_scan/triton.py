@@ -29,8 +29,7 @@ def supports(problem: Problem) -> str | None:
 
 def states_shape(x: Inputs) -> tuple[int, ...]:
     (batch, length, channels), state = x.u.shape, x.A.shape[1]
-    rows = 1 if x.order is None or x.order.ndim == 1 else x.order.shape[0]
-    return (batch, rows, -(-(length // rows) // CHUNK), state, channels)
+    return (batch, x.rows, -(-(length // x.rows) // CHUNK), state, channels)
 
 
 def forward(x: Inputs, save: bool) -> tuple[Tensor, Tensor]:
