@@ -54,7 +54,7 @@ def local_hub(code: str | None, weights: str | None) -> Iterator[None]:
 
     def load(repository: str, name: str) -> Any:
         place, source = (str(Path(code).expanduser()), "local") if code else (repository, "github")
-        network = fetch(place, name, source=source, pretrained=weights is None)
+        network: Any = fetch(place, name, source=source, pretrained=weights is None)
         if weights:
             network.load_state_dict(fidelity.tensors(Path(weights).expanduser()))
         return network
