@@ -6,6 +6,7 @@ bash tools/setup.sh
 out="${OUT:-runs/quickstart}"
 resume=(); [ -d "$out/checkpoints" ] && resume=(--resume)
 .venv/bin/zoo-train quickstart --out "$out" "${resume[@]}" "$@"
+rm -rf "$out/final" # of an earlier run, which this one may have continued
 .venv/bin/zoo-sample "$out" -n 64 --out "$out/final"
 cat <<EOF
 
