@@ -14,6 +14,7 @@ import test_dim as dim
 from zoo.interop import load_official
 from zoo.ops.causal_conv import cuda as conv
 from zoo.ops.dispatch import Problem
+from zoo.ops.precision import computing
 from zoo.ops.selective_scan import cuda as scan
 
 pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")]
@@ -25,13 +26,20 @@ def fast(monkeypatch):
     calls, device = Counter(), torch.device("cuda")  # self-tests run here, uncounted
     reasons = [m.supports(Problem(device, torch.float32, n)) for m, n in ((scan, 16), (conv, 4))]
     assert reasons == [None, None]
-    for module, name in ((scan, "forward"), (scan, "backward"), (conv, "forward"), (conv, "backward")):
-        function = getattr(module, name)
-        monkeypatch.setattr(module, name, lambda *a, f=function, k=(module.FOLDER.name if module is scan else "conv",
-                                                                   name): (calls.update([k]), f(*a))[1])  # fmt: skip
-    monkeypatch.setattr(torch.backends.cuda.matmul, "allow_tf32", False)
-    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", False)
-    return calls
+    for op, module, name in (("selective_scan", scan, "forward"), ("selective_scan", scan, "backward"),
+                             ("selective_scan", scan, "backward_in_place"), ("conv", conv, "forward"),
+                             ("conv", conv, "backward")):  # fmt: skip
+        monkeypatch.setattr(module, name, counted(calls, (op, name.removesuffix("_in_place")), getattr(module, name)))
+    with computing(device, "fp32"):
+        yield calls
+
+
+def counted(calls, key, function):
+    def run(*args, **kwargs):
+        calls[key] += 1
+        return function(*args, **kwargs)
+
+    return run
 
 
 def on_gpu(tensors):

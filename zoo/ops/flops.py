@@ -24,7 +24,8 @@ def _directions(order) -> int:
     return order[0] if order is not None and len(order) == 3 else 1
 
 
-def selective_scan(u, dt, A, B, C, D, z, dt_bias, order, *args, out_shape=None, **kwargs) -> int:
+def selective_scan(u, dt, A, B=None, C=None, D=None, z=None, dt_bias=None, order=None, *args, out_shape=None,
+                   **kwargs) -> int:  # fmt: skip
     batch, length, channels = u[-3:]
     return 2 * _directions(order) * batch * length * channels * (3 * A[-1] + 2)
 
@@ -39,15 +40,15 @@ def mamba(n, in_proj, conv_weight, conv_bias, x_proj, dt_proj, dt_bias, A_log, D
     batch, length, _ = n
     projections = sum(rows * columns for rows, columns in (in_proj, x_proj, dt_proj, out_proj))
     sequence = (batch, length, A_log[0])
-    scan = selective_scan(sequence, None, A_log, *[None] * 6)
-    return 2 * batch * length * projections + scan + causal_conv(sequence, conv_weight, None, None)
+    scan = selective_scan(sequence, None, A_log)
+    return 2 * batch * length * projections + scan + causal_conv(sequence, conv_weight)
 
 
 def mamba_backward(g, x, rows, states, *weights, out_shape=None, **kwargs) -> int:
     return 2 * mamba(*weights)
 
 
-def causal_conv(x, weight, bias, order, *args, out_shape=None, **kwargs) -> int:
+def causal_conv(x, weight, bias=None, order=None, *args, out_shape=None, **kwargs) -> int:
     batch, length, channels = x[-3:]
     return 2 * _directions(order) * batch * length * channels * weight[-1]
 

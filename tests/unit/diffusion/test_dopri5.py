@@ -117,7 +117,7 @@ def test_float32_draws_the_same_images():
     (Dopri5(atol=0.0), FLOW, "atol"), (Dopri5(end=0.0), VP, "not finite at t = 0"),
     (Dopri5(most=3), FLOW, "at least 8"),
     (Dopri5(), Flow(predict="eps"), "not finite at t = 1"), (Dopri5(), VPSDE(schedule="cosine"), "not finite"),
-], ids=str)  # fmt: skip
+], ids=["atol", "t0", "few", "t1", "cosine"])  # fmt: skip
 def test_what_cannot_work_is_refused_before_the_network_runs(sampler, process, words):
     def never(x, t, y=None):
         raise AssertionError("the network ran")

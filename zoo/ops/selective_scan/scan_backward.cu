@@ -288,6 +288,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS) scan_backward(
         const float send = high ? dB[0] : dC[0], keep = high ? dC[0] : dB[0];
         red[(w * TILE + m * T + t) * 32 + lane] = keep + shuffle(send, 16);
       }
+      __syncwarp();  // sums go where other lanes have read their inputs
       if (2 * g < T) UNROLL for (int j = 0; j < K / 2; j++) {
         const int o = (c0 + 16 * j) * P + m * T + 2 * g;
         if constexpr (GATED) { *(float2*)&sy[o] = make_float2(y[j][0], y[j][1]); *(float2*)&sy[o + 8 * P] = make_float2(y[j][2], y[j][3]); }
