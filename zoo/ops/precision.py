@@ -21,7 +21,8 @@ def autocast(device: torch.device, precision: str) -> AbstractContextManager:
 def product_dtype(x: Tensor) -> torch.dtype:
     """In which products of x are computed: autocast's dtype where that is on, else x's own."""
     kind = x.device.type
-    return torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else x.dtype
+    on = torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind)  # asking about others is an error
+    return torch.get_autocast_dtype(kind) if on else x.dtype
 
 
 def allow_tf32(precision: str) -> None:
