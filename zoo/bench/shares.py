@@ -14,6 +14,7 @@ import torch
 from torch.profiler import ProfilerActivity, profile
 
 OURS = {"selective_scan": "scan", "causal_conv": "conv"}  # our operators whose class their name does not tell
+COMPOSED = "mamba"  # what it calls tells the class; of what it launches itself, the kernel's name
 WHOLE = {"optimizer": r"Optimizer\.|_fused_adam|_foreach_",  # with all that they call
          "attention": r"scaled_dot_product|_flash_attention|_efficient_attention|_cudnn_attention"}  # fmt: skip
 CLASSES = {  # of an operator, or else of the nearest one around it
@@ -25,8 +26,8 @@ CLASSES = {  # of an operator, or else of the nearest one around it
 }  # fmt: skip
 KERNELS = {  # for kernels whose operator the profiler does not know, as in a compiled call; the first that fits
     "attention": r"flash|fmha|attention|sdpa",
-    "scan": r"scan",
-    "conv": r"causal_conv|taps",
+    "scan": r"scan|carry|reduce_(blocks|rows)",
+    "conv": r"causal_conv|conv_(forward|backward)|taps",
     "gemm": r"gemm|nvjet|cutlass|cublas|_mm_",
     "image conv": r"conv",
     "norm": r"norm",
@@ -73,7 +74,8 @@ def _host(events: list[Any]) -> Iterator[tuple[str, float]]:
     """(class, microseconds) of every operator, what it calls left out."""
     for event in events:
         if event.self_cpu_time_total > 0:
-            yield of_operator(_chain(event)) or "elementwise", event.self_cpu_time_total
+            own = "scan" if event.name.startswith(f"zoo::{COMPOSED}") else "elementwise"
+            yield of_operator(_chain(event)) or own, event.self_cpu_time_total
 
 
 def _chain(event: Any) -> list[str]:
@@ -88,8 +90,8 @@ def _chain(event: Any) -> list[str]:
 def of_operator(chain: list[str]) -> str | None:
     """The class of an operator from its name and those of its callers; None if none of them is an operator."""
     for name in chain:
-        if name.startswith("zoo::"):
-            own = name.removeprefix("zoo::").removesuffix("_backward")
+        own = name.removeprefix("zoo::").removesuffix("_backward")
+        if name.startswith("zoo::") and own != COMPOSED:
             return OURS.get(own, "norm" if "norm" in own else "elementwise")
     for kind, pattern in WHOLE.items():
         if any(re.search(pattern, name) for name in chain):

@@ -69,6 +69,8 @@ def test_shares_find_what_dominates():
         (["zoo::causal_conv_backward", "aten::sum"], "conv"),
         (["zoo::add_norm"], "norm"),
         (["zoo::gate"], "elementwise"),
+        (["zoo::mamba", "aten::linear", "aten::mm"], "gemm"),  # of a composition, what it calls
+        (["zoo::mamba_backward", "cuLaunchKernel"], None),
         (["aten::linear", "aten::addmm"], "gemm"),
         (["aten::linear", "aten::to", "aten::_to_copy", "aten::copy_"], "copy"),  # a cast of autocast
         (["aten::_scaled_dot_product_cudnn_attention", "aten::empty"], "attention"),
@@ -86,7 +88,8 @@ def test_operators_have_classes(chain, kind):
 
 def test_kernels_without_an_operator_have_classes():
     names = {"nvjet_tst_128x256": "gemm", "cudnn_generated_fort_native_sdpa_sm90": "attention", "triton_poi_fused_add":
-             "elementwise", "void selective_scan_fwd_kernel<...>": "scan", "Memcpy DtoD": "copy"}  # fmt: skip
+             "elementwise", "void selective_scan_fwd_kernel<...>": "scan", "Memcpy DtoD": "copy",
+             "conv_backward": "conv", "scan_backward": "scan"}  # fmt: skip
     assert {name: of_kernel(name) for name in names} == names
 
 
