@@ -122,7 +122,9 @@ def needed_labels(backbone: nn.Module) -> list[str]:
 class HidesMacs(Protocol):
     """A module that knows which of its multiply-adds stay unseen."""
 
-    def hidden_macs(self, macs: int) -> int: ...
+    def hidden_macs(self, macs: int) -> int:
+        """Of these, in one call, those that a counter blind to fused kernels misses."""
+        ...
 
 
 def _hidden(by_module: dict[str, int], name: str, module: nn.Module) -> int:

@@ -80,7 +80,7 @@ class Denoiser:
 
 
 def take(y: Labels, rows: slice | Tensor) -> Labels:
-    """The labels of some images."""
+    """The labels of some of B images: y (B,) or {name: (B,...)}, rows a slice or (n,) -> the same for n; None stays."""
     if isinstance(y, dict):
         return {name: value[rows] for name, value in y.items()}
     return None if y is None else y[rows]
