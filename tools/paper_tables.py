@@ -199,10 +199,11 @@ def _ours(study: dict[str, Any], row: Row) -> list[str]:
 
 
 def measured(recipe: str) -> str:
-    """Our FID of a recipe, from any result that names it."""
+    """Our FID of a recipe, from an eval.json whose protocol has its hash."""
+    digest = load_recipe(recipe).hash
     for result in results():
-        value = result.get("metrics", {}).get("FID") if result.get("recipe") == recipe else None
-        if value is not None:
+        value = result.get("metrics", {}).get("FID")
+        if value is not None and result.get("protocol", {}).get("model", {}).get("recipe") == digest:
             return f"{value:.2f}"
     return ""
 

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from zoo.recipe import load_recipe
+
 ROOT = Path(__file__).parents[2]
 MARK = re.compile(r" \[[A-Z]\d?\]")
 
@@ -43,14 +45,14 @@ def test_published_and_counted_figures_stand_side_by_side(pages, page, line):
     assert any(set(line) <= set(row) for row in rows)
 
 
-def test_every_published_figure_has_a_source_or_says_that_none_was_found(script, pages):
-    for page in script.MODELS:
+def test_every_published_figure_has_a_source_or_says_that_none_was_found(tool, pages):
+    for page in tool.MODELS:
         told = [text for m in page.models for text in (m.parameters, m.gflops, m.images, m.fid) if text]
         for text in told:
-            assert text == script.NOT_FOUND or MARK.findall(text)[0].strip(" []") in script.SOURCES, text
+            assert text == tool.NOT_FOUND or MARK.findall(text)[0].strip(" []") in tool.SOURCES, text
         legend = pages[f"table{page.number}.md"][1]
         for mark in {m.strip(" []") for text in told for m in MARK.findall(text)}:
-            assert f"- {mark}: {script.SOURCES[mark]}" in legend
+            assert f"- {mark}: {tool.SOURCES[mark]}" in legend
     for number in (4, 6):
         assert f"FID, published [D{number}]" in pages[f"table{number}.md"][1]
 
@@ -66,7 +68,8 @@ def test_every_zoo_ablate_command_of_a_page_is_one_that_parses(pages):
 
 
 def test_a_measured_figure_appears_beside_the_published_one(tool, tmp_path, monkeypatch):
-    (tmp_path / "a.json").write_text(json.dumps({"recipe": "dim_l_imagenet256", "metrics": {"FID": 2.713}}))
+    protocol = {"model": {"recipe": load_recipe("dim_l_imagenet256").hash}}
+    (tmp_path / "a.json").write_text(json.dumps({"protocol": protocol, "metrics": {"FID": 2.713}}))
     monkeypatch.setattr(tool, "RESULTS", tmp_path)
     tool.results.cache_clear()
     try:
