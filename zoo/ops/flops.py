@@ -66,12 +66,6 @@ def attention_on_cpu_backward(gy, query, key, value, *args, out_shape=None, **kw
     return flop_counter.sdpa_backward_flop_count(gy, query, key, value)
 
 
-def add_product(total, a, b, *args, out_shape=None, **kwargs) -> int:
-    """total += a b; torch registers addmm alone."""
-    return 2 * a[0] * a[1] * b[1]
-
-
-register(torch.ops.aten.addmm_, add_product)
 register(torch.ops.aten._scaled_dot_product_flash_attention_for_cpu, attention_on_cpu)
 register(torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward, attention_on_cpu_backward)
 

@@ -21,7 +21,7 @@ def autocast(device: torch.device, precision: str) -> AbstractContextManager:
 def product_dtype(x: Tensor) -> torch.dtype:
     """In which products of x are computed: autocast's dtype where that is on, else x's own."""
     kind = x.device.type
-    on = torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind)  # asking about others is an error
+    on = kind != "meta" and torch.is_autocast_enabled(kind)  # which has no autocast to ask about
     return torch.get_autocast_dtype(kind) if on else x.dtype
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -52,8 +53,9 @@ class _Concat(nn.Linear):
         kept = kept if self.factor == 1 else kept * self.factor
         bias = self.bias[0] if len(self.bias) == 1 else self.bias[0] + self.bias[1]
         total = F.linear(h.value, stream, bias)
-        total.flatten(0, 1).addmm_(kept.flatten(0, 1).to(total.dtype), skip.T.to(total.dtype))
-        return Stream(total)
+        flat, more, weight = total.flatten(0, 1), kept.flatten(0, 1).to(total.dtype), skip.T.to(total.dtype)
+        into = None if torch.is_grad_enabled() else flat  # what backward may read again must stay
+        return Stream(torch.addmm(flat, more, weight, out=into).view_as(total))
 
     def reset_parameters(self) -> None:
         """Uniform by the number of inputs: one linear map of 2D, or two of D."""
