@@ -191,9 +191,9 @@ def small_ablation(words: list[str]) -> list[str] | None:
 
 
 def small_evaluation(words: list[str]) -> list[str] | None:
-    """Four samples of a run, or the pictures that are there, against eight; Inception and CIFAR-10 need the network."""
+    """Four samples of a run, or the pictures that are there, against eight; clips have none, Inception needs the network."""
     given = [words[0], *(word for before, word in pairwise(words) if before == "--reference")]
-    if {"compare", "inception", "--sweep"} & set(words) or not all(Path(place).is_dir() for place in given):
+    if {"compare", "inception", "clip_fd", "--sweep"} & set(words) or not all(Path(place).is_dir() for place in given):
         return None
     if find_spec("efficientnet_lite_pytorch") is None:
         return None

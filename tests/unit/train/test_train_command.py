@@ -39,7 +39,7 @@ def test_a_dry_run_says_what_would_happen_and_writes_nothing(recipe_file, tmp_pa
 
 @pytest.mark.parametrize(("name", "needed"), [
     ("dim_s_cifar", "to be fetched from https://"), ("uvit_l_imagenet64", "data/imagenet: there is no such folder"),
-    ("dim_h_imagenet256", "add data={use: latents"), ("bidim_b_video", "names no data"),
+    ("dim_h_imagenet256", "add data={use: latents"), ("bidim_b_video", "latents/ucf101: there are no latents"),
 ])  # fmt: skip
 def test_a_dry_run_needs_no_data_and_fetches_none(name, needed, tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("ZOO_DATA", str(tmp_path / "none"))

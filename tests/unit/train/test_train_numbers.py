@@ -48,19 +48,16 @@ def test_every_golden_curve_has_a_reason():
 
 @pytest.mark.parametrize("precision", ["bf16", "fp16"])
 def test_state_space_parameters_and_state_are_float32_under_autocast(tiny, precision, monkeypatch):
-    import zoo.parts.mixer.mamba as mamba
+    from zoo.ops.dispatch import load
 
-    backbone, seen = build(tiny()), []
-    name = next(n for n in ("selective_scan", "ops") if hasattr(mamba, n))
-    plain = mamba.ops.selective_scan if name == "ops" else mamba.selective_scan
+    backbone, seen, backend = build(tiny()), [], load("selective_scan", "cpu")
+    plain = backend.forward
 
-    def watched(u, dt, A, B, C, *rest, **options):
-        bias = options.get("dt_bias")
-        seen.append({"A": A.dtype, "dt_bias": bias.dtype if bias is not None else torch.float32,
-                     "D": options["D"].dtype if options.get("D") is not None else torch.float32})  # fmt: skip
-        return plain(u, dt, A, B, C, *rest, **options)
+    def watched(inputs, save):
+        seen.append({name: getattr(inputs, name).dtype for name in ("A", "D", "dt_bias")})
+        return plain(inputs, save)
 
-    monkeypatch.setattr(mamba.ops if name == "ops" else mamba, "selective_scan", watched)
+    monkeypatch.setattr(backend, "forward", watched)
     with autocast(CPU, precision):
         backbone(torch.randn(2, 3, 8, 8), torch.rand(2), torch.tensor([0, 1]))
     assert seen and all(set(dtypes.values()) == {torch.float32} for dtypes in seen)
