@@ -123,11 +123,11 @@ def cases() -> Iterator[tuple]:
             )
         x, branch = (new(2, 19, 200, dtype=kind) for _ in range(2))
         gate, shift, scale = (new(2, 1, 200, dtype=kind) for _ in range(3))
-        tensors = [x, branch, gate, new(200), None, shift, scale]
+        norm = (x, branch, gate, new(200), None, shift, scale)
         yield (
             f"add_norm {name}",
-            [t for t in tensors if t is not None],
-            lambda t=tensors: ops.add_norm(*t, 1e-5, False),
+            [t for t in norm if t is not None],
+            lambda t=norm: ops.add_norm(*t, 1e-5, False),
         )
 
 

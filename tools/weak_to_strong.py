@@ -169,8 +169,8 @@ def verdict(ends: dict[str, float], runs: dict[str, Any]) -> str:
     """Who is ahead at the end, in loss and in distance, in a sentence or two."""
     best, other = sorted(ends, key=lambda name: ends[name])
     said = f"At the end the loss is {1 - ends[best] / ends[other]:.1%} lower for *{LABELS[best]}*."
-    distances = {n: next(iter(runs[n].get("metrics", {}).values()), None) for n in LABELS}
-    if all(distances.values()):
+    distances = {n: value for n in LABELS for value in [*runs[n].get("metrics", {}).values()][:1] if value}
+    if len(distances) == len(LABELS):
         best, other = sorted(distances, key=lambda name: distances[name])
         said += f" The Frechet distance is {1 - distances[best] / distances[other]:.1%} lower for *{LABELS[best]}*."
     return said

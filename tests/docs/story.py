@@ -191,7 +191,7 @@ def small_ablation(words: list[str]) -> list[str] | None:
 
 
 def small_evaluation(words: list[str]) -> list[str] | None:
-    """Four samples of a run, or the pictures that are there, against eight; clips have none, Inception needs the network."""
+    """Four samples of a run, or the pictures that are there, against eight; not of clips, or what needs the network."""
     given = [words[0], *(word for before, word in pairwise(words) if before == "--reference")]
     if {"compare", "inception", "clip_fd", "--sweep"} & set(words) or not all(Path(place).is_dir() for place in given):
         return None
