@@ -123,7 +123,7 @@ def cases() -> Iterator[tuple]:
             )
         x, branch = (new(2, 19, 200, dtype=kind) for _ in range(2))
         gate, shift, scale = (new(2, 1, 200, dtype=kind) for _ in range(3))
-        norm = (x, branch, gate, new(200), None, shift, scale)
+        norm: list = [x, branch, gate, new(200), None, shift, scale]
         yield (
             f"add_norm {name}",
             [t for t in norm if t is not None],
