@@ -15,6 +15,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 TOOLS = ("memcheck", "racecheck", "initcheck", "synccheck")
@@ -127,7 +128,7 @@ def cases() -> Iterator[tuple]:
         yield (
             f"add_norm {name}",
             [t for t in norm if t is not None],
-            lambda t=norm: ops.add_norm(*t, 1e-5, False),
+            partial(ops.add_norm, *norm, 1e-5, False),
         )
 
 
