@@ -166,6 +166,7 @@ def several(figures: dict[str, Any]) -> list[str]:
     device = next((row["device"] for row in speeds.values()), "GPUs")
     rows = [f"`python tools/multi_gpu_check.py` on one machine with {counts[0]} x {device}: every part is a command of "
             f"its own, `zoo-train --gpus N` and its like; losses over {figures['steps']} updates.", "",
+            *([figures["note"], ""] if "note" in figures else []),
             "| claim | figure | bound | holds |", "|---|--:|--:|---|"]  # fmt: skip
     for claim, found in figures.get("verdicts", {}).items():
         name, _, n = claim.rpartition("_")
