@@ -44,7 +44,7 @@ def mamba(n, in_proj, conv_weight, conv_bias, x_proj, dt_proj, dt_bias, A_log, D
     return 2 * batch * length * projections + scan + causal_conv(sequence, conv_weight)
 
 
-def mamba_backward(g, x, rows, states, *weights, out_shape=None, **kwargs) -> int:
+def mamba_backward(g, kept, *weights, out_shape=None, **kwargs) -> int:
     return 2 * mamba(*weights)
 
 

@@ -12,7 +12,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 
 from zoo.backbones import sequence
 from zoo.builder import build_backbone, needed_labels
-from zoo.ops.add_norm import as_if_fused
+from zoo.ops.imagined import as_on_gpu
 from zoo.ops.precision import autocast
 from zoo.parts.padding import grid_tokens
 from zoo.recipe import Recipe
@@ -76,7 +76,7 @@ def _imagined() -> Iterator[None]:
     """Tensors without memory; what parts remember of them is forgotten before and after."""
     _forget()
     try:
-        with FakeTensorMode(allow_non_fake_inputs=True), as_if_fused():
+        with FakeTensorMode(allow_non_fake_inputs=True), as_on_gpu():
             yield
     finally:
         _forget()

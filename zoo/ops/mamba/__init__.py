@@ -27,9 +27,9 @@ def mamba(
     """Project, convolve and scan along `order`, gate, project back.
 
     x, z = in_proj n;  u = silu(conv(x));  dt, B, C = x_proj u;  y = scan(u, dt_proj dt, -exp(A_log), B, C, D) silu(z)
-    For backward it keeps n, x, (dt, B, C) before dt's projection, and the scan's sparse states; z, u and dt are
-    computed again, and y falls off the scan's own backward pass. A composition of the parts keeps more than twice
-    as much.
+    For backward it keeps n, x, (dt, B, C) before dt's projection, and the scan's sparse states. z, u and dt are
+    computed again, and y falls off the scan's own backward pass, where that can give it; a composition of the parts
+    keeps more than twice as much. Elsewhere, on a CPU, memory is worth less than time, and they are kept too.
 
     Args:
         n: tokens, (batch, length, width).

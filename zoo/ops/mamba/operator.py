@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import ModuleType
 from typing import Any, NamedTuple
 
 import torch
@@ -11,6 +12,7 @@ from torch import Tensor
 from zoo.ops import flops
 from zoo.ops.causal_conv.inputs import Inputs as ConvInputs
 from zoo.ops.causal_conv.operator import conv_backend
+from zoo.ops.imagined import on_gpu
 from zoo.ops.selective_scan.inputs import Inputs as ScanInputs
 from zoo.ops.selective_scan.operator import empty_states, scan_backend
 
@@ -38,12 +40,29 @@ class Weights(NamedTuple):
         return self.dt_proj.shape[1], self.A_log.shape[1], self.A_log.shape[1]
 
 
+class Kept(NamedTuple):
+    """Between the passes; the last four are empty where backward computes them again."""
+
+    x: Tensor
+    rows: Tensor  # of x_proj
+    states: Tensor
+    z: Tensor
+    u: Tensor
+    dt: Tensor
+    y: Tensor
+
+
+def lean(scan: ModuleType) -> bool:
+    """Whether little is kept: the scan's backward pass can work in place and give its output once more."""
+    return on_gpu.get() or hasattr(scan, "backward_in_place")
+
+
 @torch.library.custom_op("zoo::mamba", mutates_args=())
 def mixer(
     n: Tensor, in_proj: Tensor, conv_weight: Tensor, conv_bias: Tensor | None, x_proj: Tensor, dt_proj: Tensor,
     dt_bias: Tensor, A_log: Tensor, D: Tensor, out_proj: Tensor, order: Tensor | None, zoh: bool, save: bool,
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:  # fmt: skip
-    """(result, x, rows of x_proj, states); what only backward reads is empty unless `save`."""
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:  # fmt: skip
+    """(result, *Kept); everything kept is empty unless `save`."""
     w = Weights(in_proj, conv_weight, conv_bias, x_proj, dt_proj, dt_bias, A_log, D, out_proj)
     if save:  # apart, so that x can be kept without z
         x, z = F.linear(n, in_proj[: w.inner]), F.linear(n, in_proj[w.inner :])
@@ -51,43 +70,59 @@ def mixer(
         x, z = F.linear(n, in_proj).chunk(2, -1)
     u = _convolve(x, w, order)
     rows = F.linear(u, x_proj)
-    # without backward nobody reads x any more, so dt may take its place, and y that of u either way
-    y, states = _scan(u, _steps(rows, w, None if save else x), rows, z, w, order, zoh, save)
-    del z, u
-    x = x if save else None
-    result = F.linear(y, out_proj)
-    return (result, x, rows, states) if save else (result, *(n.new_empty(0) for _ in range(3)))
+    scan = scan_backend(_scan_inputs(u, u, rows, z, w, order, zoh), "auto")
+    if lean(scan):  # nobody reads u any more, nor x without backward: y and dt may take their places
+        dt = _steps(rows, w, None if save else x)
+        y, states = scan.forward(_scan_inputs(u, dt, rows, z, w, order, zoh), save, into=u)
+        kept = Kept(x, rows, states, *_nothing(n, 4))
+    else:
+        dt = _steps(rows, w, None)
+        y, states = scan.forward(_scan_inputs(u, dt, rows, z, w, order, zoh).with_rates(), save)
+        kept = Kept(x, rows, states, z, u, dt, y)
+    kept = kept if save else Kept(*_nothing(n, 7))
+    del x, z, u, dt
+    return F.linear(y, out_proj), *kept
 
 
 @mixer.register_fake
 def _(n, in_proj, conv_weight, conv_bias, x_proj, dt_proj, dt_bias, A_log, D, out_proj, order, zoh, save):
     result = n.new_empty(n.shape)
     if not save:
-        return result, *(n.new_empty(0) for _ in range(3))
-    x, rows = n.new_empty(*n.shape[:2], len(D)), n.new_empty(*n.shape[:2], len(x_proj))
+        return result, *_nothing(n, 7)
     w = Weights(in_proj, conv_weight, conv_bias, x_proj, dt_proj, dt_bias, A_log, D, out_proj)
-    return result, x, rows, empty_states(_scan_inputs(x, x, rows, x, w, order, zoh), True, "auto")
+    inner, rows = (n.new_empty(*n.shape[:2], size) for size in (len(D), len(x_proj)))
+    inputs = _scan_inputs(inner, inner, rows, inner, w, order, zoh)
+    states = empty_states(inputs, True, "auto")
+    others = _nothing(n, 4) if lean(scan_backend(inputs, "auto")) else [n.new_empty(inner.shape) for _ in range(4)]
+    return result, inner, rows, states, *others
 
 
 @torch.library.custom_op("zoo::mamba_backward", mutates_args=())
 def mixer_backward(
-    g: Tensor, x: Tensor, rows: Tensor, states: Tensor,
+    g: Tensor, kept: list[Tensor],
     n: Tensor, in_proj: Tensor, conv_weight: Tensor, conv_bias: Tensor | None, x_proj: Tensor, dt_proj: Tensor,
     dt_bias: Tensor, A_log: Tensor, D: Tensor, out_proj: Tensor, order: Tensor | None, zoh: bool,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:  # fmt: skip
     """Gradients of n ... out_proj, each like its tensor; an empty one for no bias."""
     w = Weights(in_proj, conv_weight, conv_bias, x_proj, dt_proj, dt_bias, A_log, D, out_proj)
     rank, state, _ = w.sizes
-    z, u, dt = F.linear(n, in_proj[w.inner :]), _convolve(x, w, order), _steps(rows, w, None)
-    inputs = _scan_inputs(u, dt, rows, z, w, order, zoh)
-    (gu, gdt, gA, gB, gC, gD, gz, gdt_bias), y = _scan_backward(inputs, states, g @ out_proj)
+    x, rows, states, z, u, dt, y = kept
+    gy = g @ out_proj
+    if y.numel():
+        found = _scan_gradients(_scan_inputs(u, dt, rows, z, w, order, zoh), states, gy)
+    else:
+        z, u, dt, y = F.linear(n, in_proj[w.inner :]), _convolve(x, w, order), _steps(rows, w, None), gy
+        inputs = _scan_inputs(u, dt, rows, z, w, order, zoh)
+        found = scan_backend(inputs, "auto").backward_in_place(inputs, states, gy)  # gy becomes y
+        del inputs
+    gu, gdt, gA, gB, gC, gD, gz, gdt_bias = found
     g_out = _flat(g).T @ _flat(y)
-    del y
+    del y, gy, z, dt, kept
     g_rows = torch.empty_like(rows)
     torch.mm(_flat(gdt), dt_proj, out=_flat(g_rows)[:, :rank])
     g_rows[..., rank : rank + state], g_rows[..., rank + state :] = gB, gC
     g_dt_proj = _flat(gdt).T @ _flat(rows)[:, :rank]
-    del dt, gdt, inputs
+    del gdt
     _flat(gu).addmm_(_flat(g_rows), x_proj)
     g_x_proj = _flat(g_rows).T @ _flat(u)
     del u
@@ -105,7 +140,7 @@ def mixer_backward(
 
 
 @mixer_backward.register_fake
-def _(g, x, rows, states, n, *others):
+def _(g, kept, n, *others):
     tensors = (n, *others[: len(Weights._fields)])
     return tuple(n.new_empty(0) if t is None else t.new_empty(t.shape) for t in tensors)
 
@@ -118,10 +153,10 @@ def _setup_context(ctx, inputs, output):
 
 
 def _backward(ctx, g, *_):
-    *tensors, order, x, rows, states = ctx.saved_tensors
+    *tensors, order = ctx.saved_tensors[: -len(Kept._fields)]
     if g is None:
         return (None,) * (len(tensors) + 3)
-    arguments = [g.contiguous(), x, rows, states, *tensors, order, ctx.zoh]
+    arguments = [g.contiguous(), list(ctx.saved_tensors[-len(Kept._fields) :]), *tensors, order, ctx.zoh]
     found = mixer_backward(*arguments)
     return *(f if t is not None else None for t, f in zip(tensors, found)), None, None, None
 
@@ -160,22 +195,12 @@ def _scan_inputs(u: Tensor, dt: Tensor, rows: Tensor, z: Tensor, w: Weights, ord
     return ScanInputs(u, dt, w.A_log, B, C, w.D, z, w.dt_bias, order, True, zoh, log_A=True)
 
 
-def _scan(u: Tensor, dt: Tensor, rows: Tensor, z: Tensor, w: Weights, order: Tensor | None, zoh: bool,
-          save: bool) -> tuple[Tensor, Tensor]:  # fmt: skip
-    """(y, states); y takes u's place where the backend can do that."""
-    inputs = _scan_inputs(u, dt, rows, z, w, order, zoh)
-    module = scan_backend(inputs, "auto")
-    if hasattr(module, "backward_in_place"):
-        return module.forward(inputs, save, into=u)
-    return module.forward(inputs.with_rates(), save)
-
-
-def _scan_backward(x: ScanInputs, states: Tensor, gy: Tensor) -> tuple[tuple[Any, ...], Tensor]:
-    """Gradients of the scan's inputs, and its output once more; dt, z and gy may be overwritten."""
-    module = scan_backend(x, "auto")
-    if hasattr(module, "backward_in_place"):
-        return module.backward_in_place(x, states, gy), gy
+def _scan_gradients(x: ScanInputs, states: Tensor, gy: Tensor) -> tuple[Any, ...]:
+    """Gradients of the scan's inputs, by a backend that reads rates; those of whole sequences in gy's dtype."""
     rates = x.with_rates()
-    y, _ = module.forward(rates, False)
-    gu, gdt, gA, gB, gC, gD, gz, gbias = module.backward(rates, states, gy)
-    return (gu.to(gy.dtype), gdt.to(gy.dtype), gA * rates.A, gB, gC, gD, gz.to(gy.dtype), gbias), y
+    gu, gdt, gA, gB, gC, gD, gz, gbias = scan_backend(x, "auto").backward(rates, states, gy)
+    return gu.to(gy.dtype), gdt.to(gy.dtype), gA * rates.A, gB, gC, gD, gz.to(gy.dtype), gbias
+
+
+def _nothing(n: Tensor, count: int) -> list[Tensor]:
+    return [n.new_empty(0) for _ in range(count)]
