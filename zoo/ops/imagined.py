@@ -4,16 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from contextvars import ContextVar
 
-on_gpu: ContextVar[bool] = ContextVar("on_gpu", default=False)
+_on_gpu = False  # not a ContextVar, which torch.compile cannot read
+
+
+def on_gpu() -> bool:
+    """Whether operators shall go the way of their GPU kernels, wherever the tensors are."""
+    return _on_gpu
 
 
 @contextmanager
 def as_on_gpu() -> Iterator[None]:
-    """Inside, operators go the way of their GPU kernels, wherever the tensors are; only fake tensors survive that."""
-    before = on_gpu.set(True)
+    """Inside, they do; only fake tensors survive that."""
+    global _on_gpu
+    before, _on_gpu = _on_gpu, True
     try:
         yield
     finally:
-        on_gpu.reset(before)
+        _on_gpu = before

@@ -61,7 +61,7 @@ def gated_add(x: Tensor, branch: Tensor, gate: Tensor | None) -> Tensor:
 
 def fused(x: Tensor) -> bool:
     """Whether the fused kernel takes such a stream."""
-    if on_gpu.get():
+    if on_gpu():
         return True
     if x.device.type == "meta" or x.shape[-1] > WIDEST or not x.numel():
         return False

@@ -54,7 +54,7 @@ class Kept(NamedTuple):
 
 def lean(scan: ModuleType) -> bool:
     """Whether little is kept: the scan's backward pass can work in place and give its output once more."""
-    return on_gpu.get() or hasattr(scan, "backward_in_place")
+    return on_gpu() or hasattr(scan, "backward_in_place")
 
 
 @torch.library.custom_op("zoo::mamba", mutates_args=())
@@ -153,10 +153,11 @@ def _setup_context(ctx, inputs, output):
 
 
 def _backward(ctx, g, *_):
-    *tensors, order = ctx.saved_tensors[: -len(Kept._fields)]
+    saved, count = ctx.saved_tensors, len(Kept._fields)  # read once: recomputation allows no more
+    *tensors, order = saved[:-count]
     if g is None:
         return (None,) * (len(tensors) + 3)
-    arguments = [g.contiguous(), list(ctx.saved_tensors[-len(Kept._fields) :]), *tensors, order, ctx.zoh]
+    arguments = [g.contiguous(), list(saved[-count:]), *tensors, order, ctx.zoh]
     found = mixer_backward(*arguments)
     return *(f if t is not None else None for t, f in zip(tensors, found)), None, None, None
 
