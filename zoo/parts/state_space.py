@@ -14,7 +14,6 @@ from torch import Tensor, nn
 
 from zoo.errors import ShapeError, at_least
 from zoo.ops import causal_conv
-from zoo.ops.selective_scan.inputs import rates
 
 
 def one_way(order: Tensor | None) -> None:
@@ -32,11 +31,6 @@ class Decay(nn.Module):
         at_least(1, inner, "backbone.mixer.expand")
         at_least(1, state, "backbone.mixer.state")
         self.A_log = nn.Parameter(torch.empty(inner, state))
-
-    @property
-    def A(self) -> Tensor:
-        """Decay rates, negative, at least float32."""
-        return rates(self.A_log)
 
     def reset(self, depth: int) -> None:
         """A = -(1..N)."""
@@ -100,11 +94,7 @@ class Direction(Step):
         self.conv_bias = nn.Parameter(torch.empty(inner))
 
     def convolve(self, u: Tensor, order: Tensor | None) -> Tensor:
-        """u (B,L,inner) along the order, then silu.
-
-        Raises: ShapeError for an order of several directions.
-        """
-        one_way(order)
+        """u (B,L,inner) along the order, then silu."""
         return causal_conv(u, self.conv_weight, self.conv_bias, order=order)
 
     def reset(self, depth: int) -> None:

@@ -10,6 +10,7 @@ import torch
 from zoo.builder import build
 from zoo.errors import RecipeError, ShapeError
 from zoo.grid import Grid
+from zoo.ops.selective_scan.inputs import rates
 from zoo.parts.mixer.attention import Attention
 from zoo.parts.mixer.bimamba import Bimamba
 from zoo.parts.mixer.mamba import Mamba
@@ -72,7 +73,8 @@ def test_what_directions_share_is_computed_once_along_the_first():
     v = first.convolve(u, None)
     dt, B, C = first.project(v)
     dt = torch.nn.functional.softplus(dt + first.dt_proj.bias)
-    expected = sum(_scan(v, dt, A, B, C, first.D, reverse) for A, reverse in ((first.A, False), (second.A, True)))
+    ways = ((rates(first.A_log), False), (rates(second.A_log), True))
+    expected = sum(_scan(v, dt, A, B, C, first.D, reverse) for A, reverse in ways)
     expected = mixer.out_proj(expected * torch.nn.functional.silu(z))
     torch.testing.assert_close(run(mixer, n), expected.detach(), atol=1e-6, rtol=0)
 
