@@ -89,7 +89,7 @@ def test_convolution(kind, width):
     """Each flag both ways in each width and format; all eight together over them."""
     first = (1, (width >> 1) & 1, width & 1)
     for flags in (first, opposite(first)):
-        macros = {"IO_KIND": kind, "WIDTH": width, "VEC": 4 if width <= 4 else 2}
+        macros = {"IO_KIND": kind, "WIDTH": width, "VEC": 4 if width <= 4 else 2, "RUN": conv.RUN}
         compiles(conv.SOURCE, macros | dict(zip(("ORDERED", "VECTOR", "SILU"), flags)))
     compiles(conv.SOURCE, macros | {"ORDERED": 1, "VECTOR": 1, "SILU": 1, "DIRECTIONS": 1})
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -86,7 +87,8 @@ def _launch(
     ways = directions.count(order)
     vec = 4 if width <= 4 else 2
     others = [t for t in (gy, y, gx) if t is not None]
-    macros = {"IO_KIND": KINDS[sequence.dtype], "WIDTH": width, "VEC": vec, "ORDERED": int(order is not None)}
+    macros = {"IO_KIND": KINDS[sequence.dtype], "WIDTH": width, "VEC": vec, "RUN": RUN}
+    macros |= {"ORDERED": int(order is not None)}
     macros |= {"VECTOR": int(_aligned(sequence, vec) and all(_aligned(t, vec) for t in others)), "SILU": int(x.silu)}
     macros |= {"DIRECTIONS": 1} if ways else {}
     own = directions.own(x, NDIM)
@@ -130,18 +132,22 @@ def _self_test(dtype: torch.dtype, device: torch.device) -> dict[str, float]:
     generator = torch.Generator(device).manual_seed(0)
     new = lambda *size: torch.randn(*size, device=device, generator=generator)  # noqa: E731
     sequence, gy, weight, bias = new(2, 37, 132).to(dtype), new(2, 37, 132).to(dtype), new(132, 4), new(132)
-    errors = {}
     shuffled = torch.randperm(37, device=device, generator=generator).int()
-    for label, order in (("", None), (" in order", shuffled)):
+
+    def one(label: str, order: Tensor | None) -> dict[str, float]:
         x = Inputs(sequence, weight, bias, order, True)
-        names = [n + label for n in ("y", "dx", "dweight", "dbias")]
         wanted = (naive.forward(x._replace(x=sequence.float())), *naive.backward(x, gy))
-        errors |= selftest.relative_errors(names, (forward(x), *backward(x, gy)), wanted)
+        return selftest.relative_errors([n + label for n in names], (forward(x), *backward(x, gy)), wanted)
+
+    def two(label: str) -> dict[str, float]:
+        x = Inputs(sequence, torch.stack([weight, weight.flip(0)]), bias, both, True)
+        ways, g = directions.each(x._replace(x=sequence.float()), NDIM), torch.stack([gy, gy.flip(0)])
+        found = (forward(x), *backward(x, g))
+        gradients = directions.gather([naive.backward(one, g) for one, g in zip(ways, g)], x, NDIM)
+        wanted = (torch.stack([naive.forward(one) for one in ways]), *gradients)
+        return selftest.relative_errors([n + label for n in names], found, wanted)
+
+    names = ("y", "dx", "dweight", "dbias")
     both = torch.stack([shuffled.flip(0), shuffled])[:, None]
-    x = Inputs(sequence, torch.stack([weight, weight.flip(0)]), bias, both, True)
-    ways, gy = directions.each(x._replace(x=sequence.float()), NDIM), torch.stack([gy, gy.flip(0)])
-    found = (forward(x), *backward(x, gy))
-    gradients = directions.gather([naive.backward(one, g) for one, g in zip(ways, gy)], x, NDIM)
-    names = [n + " in two directions" for n in ("y", "dx", "dweight", "dbias")]
-    wanted = (torch.stack([naive.forward(one) for one in ways]), *gradients)
-    return errors | selftest.relative_errors(names, found, wanted)
+    cases = (partial(one, "", None), partial(one, " in order", shuffled), partial(two, " in two directions"))
+    return selftest.together(device, cases)

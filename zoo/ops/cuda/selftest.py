@@ -10,6 +10,7 @@ import hashlib
 import json
 import warnings
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import torch
@@ -78,6 +79,17 @@ def _key(folder: Path, dtype: torch.dtype, index: int) -> str:
     parts = [*(p.read_text() for p in sources), torch.__version__, torch.cuda.get_device_name(index)]
     parts += [str(dtype), str(driver.arch(index)), str(driver.version()), str(nvrtc.version())]
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:32]
+
+
+def together(device: torch.device, cases: Sequence[Callable[[], dict[str, float]]]) -> dict[str, float]:
+    """The errors of several cases, a thread each: what takes long is compiling, which waits for nobody."""
+
+    def run(case: Callable[[], dict[str, float]]) -> dict[str, float]:
+        with torch.no_grad(), torch.cuda.device(device):  # settings of a thread
+            return case()
+
+    with ThreadPoolExecutor(len(cases)) as threads:
+        return {name: error for found in threads.map(run, cases) for name, error in found.items()}
 
 
 def relative_errors(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -66,7 +67,6 @@ def forward(x: Inputs, save: bool, into: Tensor | None = None) -> tuple[Tensor, 
         for samples in plan.slices(x.u.shape[0] if x.u.numel() else 0, rows, MAX_SEQUENCES):
             part = states[samples.start * rows : samples.stop * rows] if save else None
             _forward(plan.Call(plan.narrow(x, samples)), y[samples], part)
-    return y.to(dtype), states
     return y.to(dtype), states
 
 
@@ -214,8 +214,8 @@ def _self_test(dtype: torch.dtype, device: torch.device) -> dict[str, float]:
     whole = Inputs(u, dt, A, B, C, D, z, bias, None, True, False)
     both = Inputs(u, _and_other(dt), _and_other(A), _and_other(B), C, D, z, _and_other(bias),
                   torch.stack([order.flip(0), order])[:, None], True, False)  # fmt: skip
-    errors = {}
-    for label, x in (("", whole), (" in order", whole._replace(order=order)), (" in two directions", both)):
+
+    def errors(label: str, x: Inputs) -> dict[str, float]:
         y, states = forward(x, True)
         ways = directions.each(x, NDIM) or [x]
         exact = [one._replace(**{k: getattr(one, k).float() for k in NDIM}) for one in ways]
@@ -223,8 +223,10 @@ def _self_test(dtype: torch.dtype, device: torch.device) -> dict[str, float]:
         wanted = gradients[0] if x is not both else directions.gather(gradients, x, NDIM)
         names = [n + label for n in ("y", "du", "ddt", "dA", "dB", "dC", "dD", "dz", "dbias")]
         wanted = (directions.add([naive.forward(one, False)[0] for one in exact]), *wanted)
-        errors |= selftest.relative_errors(names, (y, *backward(x, states, gy)), wanted)
-    return errors
+        return selftest.relative_errors(names, (y, *backward(x, states, gy)), wanted)
+
+    cases = {"": whole, " in order": whole._replace(order=order), " in two directions": both}
+    return selftest.together(device, [functools.partial(errors, label, x) for label, x in cases.items()])
 
 
 def _and_other(x: Tensor) -> Tensor:

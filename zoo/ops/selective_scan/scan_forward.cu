@@ -76,6 +76,8 @@ INLINE void consume(const Params& p, float* stages, barrier_t* full, barrier_t* 
   }
   const size_t chunks = (p.steps + CHECKPOINT - 1) / CHECKPOINT;
   KEPT* const states = p.states + (blockIdx.y * chunks * p.channels + d0 + c0) * STATE + p.n0 + n0;
+  unsigned mine[8];  // all bits in a lane's own column: there are too few predicates for eight comparisons
+  UNROLL for (int t = 0; t < 8; t++) mine[t] = q == t ? ALL : 0u;
   int slot = 0, parity = 0;
   for (int i = 0; i < tiles; i++) {
     const int t0 = (first + i) * T;
@@ -109,7 +111,7 @@ INLINE void consume(const Params& p, float* stages, barrier_t* full, barrier_t* 
           }
           // S 4: all 8 columns into r, of which mine goes to acc; S 1, 2: other columns times 0, straight into acc
           float r[4] = {0, 0, 0, 0}, m[S];
-          UNROLL for (int s = 0; s < S; s++) m[s] = S == 4 || q == t4 + j ? c[s] : 0.f;
+          UNROLL for (int s = 0; s < S; s++) m[s] = S == 4 ? c[s] : __uint_as_float(__float_as_uint(c[s]) & mine[t4 + j]);
           auto multiply = [&](float (&v)[2][S], float (&m)[S]) {
             if constexpr (S == 4) { mma_k8(r, v[0][0], v[1][0], v[0][1], v[1][1], m[0], m[1]); mma_k8(r, v[0][2], v[1][2], v[0][3], v[1][3], m[2], m[3]); }
             else if constexpr (S == 2) mma_k8(acc, v[0][0], v[1][0], v[0][1], v[1][1], m[0], m[1]);

@@ -17,7 +17,7 @@ extern "C" __global__ void __launch_bounds__(256) reduce_blocks(const __grid_con
   if (at >= p.positions) return;
   const float* from = p.by_block + at * p.blocks * 32 + lane;
   float v = 0.f;
-  #pragma unroll 8
+  #pragma unroll 16
   for (int i = 0; i < p.blocks; i++) v += from[i * 32];
   if (!ZOH && lane < 16) v *= LN2;  // the units of scan_backward.cu
   if (n < STATE) store1((lane & 16 ? p.gC : p.gB) + at * STATE + n, v);
