@@ -72,8 +72,7 @@ def test_scan_in_several_directions(kind):
 def compile_scan(kind: int, state: int, group: int, values: tuple[int, ...], **more: int) -> None:
     flags = dict(zip(FLAGS, values))
     macros = {"IO_KIND": kind, "STATE": state, "GROUP": group} | flags | more
-    shapes = [plan.MANY_ORDERED if flags["ORDERED"] else plan.MANY, plan.FEW]
-    for shape in shapes:
+    for shape in plan.FORWARD if kind == 1 else plan.FORWARD[1:]:
         compiles(FOLDER / "scan_forward.cu", macros | shape.macros())
     few_registers = kind == 1 and not flags["ZOH"]
     backward = plan.Backward(64, 3 if few_registers else 2).macros() | {"AGAIN": flags["GATED"]}
@@ -89,7 +88,7 @@ def test_convolution(kind, width):
     """Each flag both ways in each width and format; all eight together over them."""
     first = (1, (width >> 1) & 1, width & 1)
     for flags in (first, opposite(first)):
-        macros = {"IO_KIND": kind, "WIDTH": width, "VEC": 4 if width <= 4 else 2, "RUN": conv.RUN}
+        macros = {"IO_KIND": kind, "WIDTH": width, "VEC": 4 if width <= 4 else 2}
         compiles(conv.SOURCE, macros | dict(zip(("ORDERED", "VECTOR", "SILU"), flags)))
     compiles(conv.SOURCE, macros | {"ORDERED": 1, "VECTOR": 1, "SILU": 1, "DIRECTIONS": 1})
 

@@ -3,11 +3,11 @@
 // A thread owns VEC neighbouring channels and a run of steps, and walks the run with the last WIDTH rows in registers; a
 // warp reads 32 VEC channels of a row at once, gathered through the order, results scattered through it. The 8 warps of a
 // block take neighbouring runs, so the rows that two runs share are in cache. Rows come GROUP at a time, one group ahead of
-// the one in work; positions come first, all of a run.
+// the one in work, positions one group ahead of the rows: no load is waited for at once.
 // Backward computes the sum before the activation again, walks WIDTH - 1 steps beyond its run for what those send back, and
 // leaves one row of weight and bias gradients per block, added by reduce.cu in a fixed order. No atomics.
 //
-// Macros: IO_KIND WIDTH VEC RUN (the most steps of a run) ORDERED VECTOR SILU DIRECTIONS
+// Macros: IO_KIND WIDTH VEC ORDERED VECTOR SILU DIRECTIONS
 #include "device.cuh"
 
 struct Params {  // the same order in cuda.py
@@ -36,7 +36,6 @@ INLINE const Params& of_direction(const Params& p) { return p; }
 #endif
 
 constexpr int WARPS = 8, GROUP = 4, PAST = WIDTH - 1;
-constexpr int VISITS = RUN + 2 * PAST;  // positions that a warp needs: its run and what lies around it
 
 struct Row { float v[VEC]; };
 struct alignas(VEC * sizeof(IO)) Raw { IO e[VEC]; };  // as it lies in memory
@@ -73,25 +72,19 @@ INLINE Row zero_row() { Row r; UNROLL for (int i = 0; i < VEC; i++) r.v[i] = 0.f
 
 struct Place {  // what a thread works on
   int c, begin, end;
-  const int* visited;  // positions of steps from begin - PAST on
+  const int* order;
   const IO* x;
   size_t out;
-  INLINE Place(const Params& p, int* visits) {
+  INLINE Place(const Params& p, const int* order_) {
     const int sample = blockIdx.x / p.rows;
     c = (blockIdx.y * 32 + (threadIdx.x & 31)) * VEC;
     begin = min(p.steps, (int)(blockIdx.z * WARPS + threadIdx.x / 32) * p.run);
     end = min(p.steps, begin + p.run);
-    if constexpr (ORDERED) {  // all at once, so that no row waits for its position
-      const int* order = p.order + (size_t)(blockIdx.x % p.rows) * p.steps;
-      visits += threadIdx.x / 32 * VISITS;
-      for (int i = threadIdx.x & 31; i < VISITS; i += 32) visits[i] = order[min(max(begin - PAST + i, 0), p.steps - 1)];
-      visited = visits - (begin - PAST);
-      __syncwarp();
-    }
+    order = order_ + (size_t)(blockIdx.x % p.rows) * p.steps;
     x = p.x + sample * p.x_batch;
     out = (size_t)sample * p.steps * p.rows;
   }
-  INLINE int position(int step) const { return ORDERED ? visited[step] : step; }
+  INLINE int position(int step) const { return ORDERED ? order[step] : step; }
 };
 
 INLINE void load_taps(const Params& p, int c, float (&w)[WIDTH][VEC], float (&b)[VEC]) {
@@ -104,8 +97,7 @@ INLINE void load_taps(const Params& p, int c, float (&w)[WIDTH][VEC], float (&b)
 
 extern "C" __global__ void __launch_bounds__(WARPS * 32) conv_forward(const __grid_constant__ Params all) {
   const Params& p = of_direction(all);
-  __shared__ int visits[ORDERED ? WARPS * VISITS : 1];
-  const Place at(p, visits);
+  const Place at(p, p.order);
   const int c = at.c;
   if (c >= p.channels || at.begin >= at.end) return;
   float w[WIDTH][VEC], b[VEC];
@@ -140,8 +132,7 @@ extern "C" __global__ void __launch_bounds__(WARPS * 32) conv_forward(const __gr
 
 extern "C" __global__ void __launch_bounds__(WARPS * 32, 2) conv_backward(const __grid_constant__ Params all) {
   const Params& p = of_direction(all);
-  __shared__ int visits[ORDERED ? WARPS * VISITS : 1];
-  const Place at(p, visits);
+  const Place at(p, p.order);
   const int c = at.c, lane = threadIdx.x & 31, warp = threadIdx.x / 32;
   float w[WIDTH][VEC], b[VEC], gw[WIDTH][VEC] = {}, gb[VEC] = {};
   load_taps(p, c, w, b);

@@ -87,8 +87,7 @@ def _launch(
     ways = directions.count(order)
     vec = 4 if width <= 4 else 2
     others = [t for t in (gy, y, gx) if t is not None]
-    macros = {"IO_KIND": KINDS[sequence.dtype], "WIDTH": width, "VEC": vec, "RUN": RUN}
-    macros |= {"ORDERED": int(order is not None)}
+    macros = {"IO_KIND": KINDS[sequence.dtype], "WIDTH": width, "VEC": vec, "ORDERED": int(order is not None)}
     macros |= {"VECTOR": int(_aligned(sequence, vec) and all(_aligned(t, vec) for t in others)), "SILU": int(x.silu)}
     macros |= {"DIRECTIONS": 1} if ways else {}
     own = directions.own(x, NDIM)
