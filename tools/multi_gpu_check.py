@@ -73,7 +73,9 @@ class Check:
         self.counts = [int(n) for n in args.gpus.split(",")]
         self.most, self.several = max(self.counts), [n for n in self.counts if n > 1]
         known = json.loads(args.out.read_text()) if args.only and args.out.exists() else {}
+        self.known: dict[str, Facts] = known.get("verdicts", {})
         self.results: dict[str, Any] = {**known, "bounds": BOUNDS, "gpus": self.counts, "steps": args.steps}
+        self.ran: set[str] = set()
         self.device = ["--device", "cpu"] if args.device == "cpu" else []
         self.quick = ["sampler.steps=4"] * args.tiny
 
@@ -97,7 +99,7 @@ class Check:
 
 def main() -> int:
     """Wave after wave, as long as there is time."""
-    args = parser().parse_args()
+    args, claims = parser().parse_args(), {}
     with tempfile.TemporaryDirectory() as folder:
         check = Check(args, Path(folder))
         (check.folder / "extractor.py").write_text(EXTRACTOR)
@@ -107,16 +109,18 @@ def main() -> int:
                 for part, found in zip(wave, pool.map(lambda a: run(check, *a), zip(wave, first))):
                     if found.get("error", "")[:8] != "left out" or part.name not in check.results:
                         check.results[part.name] = found
+                        check.ran.add(part.name)
                     shown = json.dumps({k: v for k, v in found.items() if k != "losses"})[:600]
                     print(f"{time.monotonic() - check.began:5.0f} s  {part.name}: {shown}", flush=True)
-            check.results["verdicts"] = verdicts(check)
+            claims = verdicts(check)
+            check.results["verdicts"] = {**check.known, **claims}
             check.results["seconds"] = round(time.monotonic() - check.began, 1)
             aside = args.out.with_suffix(".tmp")
             aside.write_text(json.dumps(check.results, indent=1) + "\n")
             os.replace(aside, args.out)
-    for claim, found in check.results["verdicts"].items():
+    for claim, found in claims.items():
         print(f"{'holds' if found['good'] else 'FAILS':6} {claim}: {found['figure']} (bound {found['bound']})")
-    return 0 if all(found["good"] for found in check.results["verdicts"].values()) else 1
+    return 0 if all(found["good"] for found in claims.values()) else 1
 
 
 def parser() -> argparse.ArgumentParser:
@@ -308,7 +312,7 @@ def environment(check: Check, part: Part, first: int) -> dict[str, str]:
 
 def verdicts(check: Check) -> dict[str, Facts]:
     """Each claim that was looked at, its figure, its bound, and whether it holds; a part that failed holds nothing."""
-    results, most = check.results, check.most
+    results, most = {name: check.results[name] for name in check.ran}, check.most
     one = results.get("loss_1", {}).get("losses", [])
     found = {f"loss_{kind}_{n}": near(one, results[f"loss_{kind}_{n}"].get("losses", []), BOUNDS[f"loss_{kind}"])
              for kind in ("ddp", "fsdp") for n in check.several if f"loss_{kind}_{n}" in results}  # fmt: skip
@@ -318,7 +322,7 @@ def verdicts(check: Check) -> dict[str, Facts]:
     if f"drawn_{most}" in results:
         found["samples_of_several_differ"] = judged(differing(check), 0.0, lambda share: share == 0)
     if f"measured_{most}" in results:
-        metrics = [results.get(f"measured_{n}", {}).get("metrics", {}) for n in (1, most)]
+        metrics = [check.results.get(f"measured_{n}", {}).get("metrics", {}) for n in (1, most)]
         gap = max((abs(b - a) / abs(a) for a, b in zip(*(m.values() for m in metrics))), default=None)
         found["figures_of_several_differ"] = judged(gap, 1e-6, lambda gap: gap <= 1e-6)
     if rows := results.get(f"ablated_{most}"):
@@ -347,11 +351,10 @@ def near(one: list[float], other: list[float], bound: float) -> Facts:
 
 def differing(check: Check) -> float | None:
     """The share of bytes that several GPUs drew otherwise than one."""
-    known = check.results[f"drawn_{check.most}"]
-    if "differ" not in known and all("images" in check.results.get(f"drawn_{n}", {}) for n in (1, check.most)):
-        a, b = pixels(check, 1), pixels(check, check.most)
-        known["differ"] = float((a != b).mean()) if a.shape == b.shape else 1.0
-    return known.get("differ")
+    if any("images" not in check.results.get(f"drawn_{n}", {}) for n in (1, check.most)):
+        return None
+    a, b = pixels(check, 1), pixels(check, check.most)
+    return float((a != b).mean()) if a.shape == b.shape else 1.0
 
 
 if __name__ == "__main__":
