@@ -55,6 +55,16 @@ def speed(found: Records) -> float:
     return statistics.median(r["images_per_second"] for r in found if "images_per_second" in r)
 
 
+def fill(page: Path, tool: str, text: str) -> None:
+    """Put the section of a page that a tool writes between its marks. Raises: ValueError if the marks are not there."""
+    begin, end = f"<!-- written by tools/{tool}.py -->\n", f"<!-- end of tools/{tool}.py -->"
+    head, opened, rest = page.read_text(encoding="utf-8").partition(begin)
+    _, closed, tail = rest.partition(end)
+    if not (opened and closed):
+        raise ValueError(f"{page} has no place for tools/{tool}.py")
+    page.write_text(f"{head}{begin}{text}\n{end}{tail}", encoding="utf-8")
+
+
 def gpus() -> list[str]:
     """The GPUs that this process may use, by the names that CUDA_VISIBLE_DEVICES knows."""
     import torch
