@@ -17,10 +17,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from training_runs import RESULTS, ROOT, machine, records, speed, zoo
+from training_runs import RESULTS, ROOT, fill, machine, records, speed, zoo
 
 NAME, PAGE = "cifar_dim_s", ROOT / "docs/training.md"
-BEGIN, END = "<!-- written by tools/cifar_resume.py -->", "<!-- end of tools/cifar_resume.py -->"
 SETTINGS = ["train.compile=true", "train.ema=[0.999]", "train.log_every=50", "train.val_every=500",
             "train.preview_every=1000", "train.save_every=1000"]  # fmt: skip
 TINY = ["backbone.width=32", "backbone.depth=3", "train.batch=8", "train.compile=false", "train.log_every=2",
@@ -38,7 +37,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     p.add_argument("--page", action="store_true", help="write the page from docs/results")
     args = p.parse_args(argv)
     if args.page:
-        return write_page(json.loads((RESULTS / f"{NAME}.json").read_text()))
+        fill(PAGE, "cifar_resume", section(json.loads((RESULTS / f"{NAME}.json").read_text())))
+        return 0
     args.out.mkdir(parents=True, exist_ok=True)
     run, place = args.out / "run", ["--device", "cpu"] if args.tiny else []
     command = ["dim_s_cifar", "data.use=parquet", f"data.path={args.data}", *SETTINGS, *(TINY if args.tiny else []),
@@ -71,15 +71,6 @@ def facts(said: str, found: list[dict[str, Any]]) -> dict[str, Any]:
 def thin(record: dict[str, Any]) -> dict[str, Any]:
     """What the curve needs."""
     return {k: v for k, v in record.items() if k == "step" or k == "loss" or k.startswith("val")}
-
-
-def write_page(result: dict[str, Any]) -> int:
-    """Put the section between its marks."""
-    text = PAGE.read_text(encoding="utf-8")
-    head, _, rest = text.partition(BEGIN)
-    _, _, tail = rest.partition(END)
-    PAGE.write_text(f"{head}{BEGIN}\n{section(result)}\n{END}{tail}", encoding="utf-8")
-    return 0
 
 
 def section(result: dict[str, Any]) -> str:

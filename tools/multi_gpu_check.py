@@ -2,6 +2,7 @@
 """Training on several GPUs of one machine: is it the training of one GPU, and how much faster?
 
     python tools/multi_gpu_check.py --out docs/results/multi_gpu.json        # 4 GPUs, under 6 minutes
+    python tools/multi_gpu_check.py --only stopped,continued --out docs/results/multi_gpu.json   # other parts stay
     python tools/multi_gpu_check.py --device cpu --tiny --gpus 1,2 --out rehearsal.json
 
 Every part is a command of its own, `zoo-train --gpus N` and its like, on the first 1, 2 or 4 GPUs: losses of DDP and
@@ -71,7 +72,10 @@ class Check:
         self.args, self.folder, self.began = args, folder, time.monotonic()
         self.counts = [int(n) for n in args.gpus.split(",")]
         self.most, self.several = max(self.counts), [n for n in self.counts if n > 1]
-        self.results: dict[str, Any] = {"bounds": BOUNDS, "gpus": self.counts, "steps": args.steps}
+        known = json.loads(args.out.read_text()) if args.only and args.out.exists() else {}
+        self.known: dict[str, Facts] = known.get("verdicts", {})
+        self.results: dict[str, Any] = {**known, "bounds": BOUNDS, "gpus": self.counts, "steps": args.steps}
+        self.ran: set[str] = set()
         self.device = ["--device", "cpu"] if args.device == "cpu" else []
         self.quick = ["sampler.steps=4"] * args.tiny
 
@@ -95,28 +99,28 @@ class Check:
 
 def main() -> int:
     """Wave after wave, as long as there is time."""
-    args = parser().parse_args()
+    args, claims = parser().parse_args(), {}
     with tempfile.TemporaryDirectory() as folder:
         check = Check(args, Path(folder))
         (check.folder / "extractor.py").write_text(EXTRACTOR)
-        for wave in plan(check):
-            wave = [part for part in wave if part.name.startswith(tuple(args.only.split(",")))]
-            if not wave:
-                continue
+        for wave in wanted(plan(check), args.only):
             with ThreadPoolExecutor(len(wave)) as pool:
                 first = [sum(part.gpus for part in wave[:i]) for i in range(len(wave))]
                 for part, found in zip(wave, pool.map(lambda a: run(check, *a), zip(wave, first))):
-                    check.results[part.name] = found
+                    if found.get("error", "")[:8] != "left out" or part.name not in check.results:
+                        check.results[part.name] = found
+                        check.ran.add(part.name)
                     shown = json.dumps({k: v for k, v in found.items() if k != "losses"})[:600]
                     print(f"{time.monotonic() - check.began:5.0f} s  {part.name}: {shown}", flush=True)
-            check.results["verdicts"] = verdicts(check)
+            claims = verdicts(check)
+            check.results["verdicts"] = {**check.known, **claims}
             check.results["seconds"] = round(time.monotonic() - check.began, 1)
             aside = args.out.with_suffix(".tmp")
             aside.write_text(json.dumps(check.results, indent=1) + "\n")
             os.replace(aside, args.out)
-    for claim, found in check.results["verdicts"].items():
+    for claim, found in claims.items():
         print(f"{'holds' if found['good'] else 'FAILS':6} {claim}: {found['figure']} (bound {found['bound']})")
-    return 0 if all(found["good"] for found in check.results["verdicts"].values()) else 1
+    return 0 if all(found["good"] for found in claims.values()) else 1
 
 
 def parser() -> argparse.ArgumentParser:
@@ -128,7 +132,7 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--minutes", type=float, default=5.7, help="the whole; what does not fit is left out")
     p.add_argument("--seconds", type=float, default=10.0, help="of each measurement of speed")
     p.add_argument("--device", default="cuda", choices=("cuda", "cpu"))
-    p.add_argument("--only", default="", metavar="A,B", help="parts whose names begin so (default: all)")
+    p.add_argument("--only", default="", metavar="A,B", help="parts whose names begin so, and what they need")
     p.add_argument("--tiny", action="store_true", help="small models, to see that everything runs")
     return p
 
@@ -148,6 +152,15 @@ def plan(check: Check) -> list[list[Part]]:
     waves += [[drawn(most)], [speed("dim_s", 1)], [speed("dim_s", most)]]
     waves += [[speed(model, n)] for model in ("dim_h", "dim_s") for n in check.several if n != most]
     return [*waves, [measured(most)], [ablated(most)], [speed("dim_h", most, "fsdp")]]
+
+
+def wanted(waves: list[list[Part]], only: str) -> list[list[Part]]:
+    """The parts whose names begin so, and those that they come after."""
+    needs = {part.name: part.after for wave in waves for part in wave}
+    names = {name for name in needs if name.startswith(tuple(only.split(",")))}
+    while missing := {needs[name] for name in names} - names - {""}:
+        names |= missing
+    return [kept for wave in waves if (kept := [part for part in wave if part.name in names])]
 
 
 def abreast(parts: Sequence[Part], most: int) -> list[list[Part]]:
@@ -298,24 +311,26 @@ def environment(check: Check, part: Part, first: int) -> dict[str, str]:
 
 
 def verdicts(check: Check) -> dict[str, Facts]:
-    """Each claim, its figure, its bound, and whether it holds; a part that failed holds nothing."""
-    results, found, most = check.results, {}, check.most
+    """Each claim that was looked at, its figure, its bound, and whether it holds; a part that failed holds nothing."""
+    results, most = {name: check.results[name] for name in check.ran}, check.most
     one = results.get("loss_1", {}).get("losses", [])
-    for kind in ("ddp", "fsdp"):
-        for n in check.several:
-            losses = results.get(f"loss_{kind}_{n}", {}).get("losses", [])
-            found[f"loss_{kind}_{n}"] = near(one, losses, BOUNDS[f"loss_{kind}"])
-    moved = results.get("continued_1", {}).get("losses", [])
-    found["saved_by_several_continued_by_one"] = near(one, moved, BOUNDS["saved_by_several"])
-    found["samples_of_several_differ"] = judged(differing(check), 0.0, lambda share: share == 0)
-    metrics = [results.get(f"measured_{n}", {}).get("metrics", {}) for n in (1, most)]
-    gap = max((abs(b - a) / abs(a) for a, b in zip(*(m.values() for m in metrics))), default=None)
-    found["figures_of_several_differ"] = judged(gap, 1e-6, lambda gap: gap <= 1e-6)
-    rows = results.get(f"ablated_{most}", {})
-    spread = len(set(rows.get("devices", []))) if check.args.device == "cuda" else len(rows.get("devices", []))
-    found["rows_of_an_ablation_on_gpus_of_their_own"] = judged(spread or None, most, lambda n: n == most)
-    for model in ("dim_s", "dim_h"):
-        for n in check.several:
+    found = {f"loss_{kind}_{n}": near(one, results[f"loss_{kind}_{n}"].get("losses", []), BOUNDS[f"loss_{kind}"])
+             for kind in ("ddp", "fsdp") for n in check.several if f"loss_{kind}_{n}" in results}  # fmt: skip
+    if f"stopped_{most}" in results:
+        moved = results.get("continued_1", {}).get("losses", [])
+        found["saved_by_several_continued_by_one"] = near(one, moved, BOUNDS["saved_by_several"])
+    if f"drawn_{most}" in results:
+        found["samples_of_several_differ"] = judged(differing(check), 0.0, lambda share: share == 0)
+    if f"measured_{most}" in results:
+        metrics = [check.results.get(f"measured_{n}", {}).get("metrics", {}) for n in (1, most)]
+        gap = max((abs(b - a) / abs(a) for a, b in zip(*(m.values() for m in metrics))), default=None)
+        found["figures_of_several_differ"] = judged(gap, 1e-6, lambda gap: gap <= 1e-6)
+    if rows := results.get(f"ablated_{most}"):
+        devices = rows.get("devices", [])
+        spread = len(set(devices)) if check.args.device == "cuda" else len(devices)
+        found["rows_of_an_ablation_on_gpus_of_their_own"] = judged(spread or None, most, lambda n: n == most)
+    for model, n in [(model, n) for model in ("dim_s", "dim_h") for n in check.several]:
+        if f"speed_{model}_ddp_{n}" in results:
             rates = [results.get(f"speed_{model}_ddp_{k}", {}).get("images_per_second") for k in (1, n)]
             part = rates[1] / rates[0] / n if all(rates) else None
             goal = BOUNDS["efficiency_dim_h"] if (model, n) == ("dim_h", most) else 0.0

@@ -3,7 +3,7 @@
 
     python tools/reliability.py                   # a seeded tenth of the long trials, some minutes
     python tools/reliability.py --full            # all of them, an hour or two
-    python tools/reliability.py --gpu             # those that need a GPU, added to what is known
+    python tools/reliability.py --gpu --workers 6 # those that need a GPU, added to what is known
     python tools/reliability.py --only 8,9        # some of them
     python tools/reliability.py --page            # only the page, from the results that are there
 
@@ -56,6 +56,7 @@ def main(argv: list[str] | None = None) -> int:
     p.add_argument("--full", action="store_true", help="every trial of the long tests")
     p.add_argument("--gpu", action="store_true", help="the tests that need a GPU, and no others")
     p.add_argument("--only", help="numbers of promises, with commas")
+    p.add_argument("--workers", type=int, default=1, metavar="N", help="processes, by pytest-xdist (default 1)")
     p.add_argument("--page", action="store_true", help="write the page from known results")
     args = p.parse_args(argv)
     known = json.loads(RESULTS.read_text()) if RESULTS.exists() else {"promises": {}}
@@ -64,7 +65,7 @@ def main(argv: list[str] | None = None) -> int:
         tests = promise.gpu if args.gpu else promise.tests
         if tests:
             row = known["promises"].setdefault(str(promise.number), {})
-            row["gpu" if args.gpu else "cpu"] = run(tests, args.full, args.gpu)
+            row["gpu" if args.gpu else "cpu"] = run(tests, args.full, args.gpu, args.workers)
             print(f"{promise.number:2} {row}", flush=True)
             RESULTS.parent.mkdir(parents=True, exist_ok=True)
             known["promises"] = dict(sorted(known["promises"].items(), key=lambda item: int(item[0])))
@@ -74,17 +75,20 @@ def main(argv: list[str] | None = None) -> int:
     return 1 if any(r["failed"] for r in rows) else 0
 
 
-def run(tests: Sequence[str], full: bool, gpu: bool) -> dict[str, Any]:
+def run(tests: Sequence[str], full: bool, gpu: bool, workers: int) -> dict[str, Any]:
     """Counts of passed, failed and skipped tests, and seconds."""
-    env = {**os.environ, "PYTHONPATH": str(ROOT), "ZOO_TEST_FULL": "1" if full else "0"}
+    paths = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
+    env = {**os.environ, "PYTHONPATH": paths, "ZOO_TEST_FULL": "1" if full else "0"}
+    spread = ["-n", str(workers)] if workers > 1 else ["-p", "no:xdist"]
     began = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder) / "report.xml"
-        command = [sys.executable, "-m", "pytest", "-q", "-p", "no:xdist", "-m", "gpu" if gpu else "not gpu",
+        command = [sys.executable, "-m", "pytest", "-q", *spread, "-m", "gpu" if gpu else "not gpu",
                    f"--junitxml={report}", *(["--timeout=7200"] if full else []), *tests]  # fmt: skip
         done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True)
         if not report.exists():
             return {"passed": 0, "failed": 1, "skipped": 0, "why": (done.stdout + done.stderr)[-300:]}
+        print(done.stdout[-4000:] if done.returncode else "", end="", flush=True)
         suite = next(xml.parse(report).getroot().iter("testsuite"))
     count = {key: int(suite.get(key, 0)) for key in ("tests", "failures", "errors", "skipped")}
     failed = count["failures"] + count["errors"]

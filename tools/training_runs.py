@@ -16,12 +16,17 @@ RESULTS = ROOT / "docs/results"
 Records = list[dict[str, Any]]
 
 
-def zoo(command: str, *arguments: str, log: Path, term_after: float = 0.0) -> str:
+def zoo(command: str, *arguments: str, log: Path, term_after: float = 0.0, gpu: int = 0) -> str:
     """Run `zoo-COMMAND`, perhaps with SIGTERM after some seconds; returns what it said, which is also in `log`.
+
+    Args:
+        gpu: the one that it sees, of those that there are.
 
     Raises: RuntimeError if it fails.
     """
     env = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))}
+    if seen := gpus():
+        env["CUDA_VISIBLE_DEVICES"] = seen[gpu]
     print(f"zoo-{command} {' '.join(arguments)}", flush=True)
     with log.open("w") as out:
         process = subprocess.Popen([sys.executable, "-u", "-m", f"zoo.cli.{command}", *arguments], env=env, stdout=out,
@@ -31,6 +36,8 @@ def zoo(command: str, *arguments: str, log: Path, term_after: float = 0.0) -> st
         except subprocess.TimeoutExpired:
             process.send_signal(signal.SIGTERM)
             process.wait(120)
+        finally:
+            process.kill()  # where this tool is ended, it leaves nothing behind
     said = log.read_text(errors="replace")
     print(said[-400:], flush=True)
     if process.returncode:
@@ -46,6 +53,24 @@ def records(folder: Path) -> Records:
 def speed(found: Records) -> float:
     """Images a second once it is warm: the median."""
     return statistics.median(r["images_per_second"] for r in found if "images_per_second" in r)
+
+
+def fill(page: Path, tool: str, text: str) -> None:
+    """Put the section of a page that a tool writes between its marks. Raises: ValueError if the marks are not there."""
+    begin, end = f"<!-- written by tools/{tool}.py -->\n", f"<!-- end of tools/{tool}.py -->"
+    head, opened, rest = page.read_text(encoding="utf-8").partition(begin)
+    _, closed, tail = rest.partition(end)
+    if not (opened and closed):
+        raise ValueError(f"{page} has no place for tools/{tool}.py")
+    page.write_text(f"{head}{begin}{text}\n{end}{tail}", encoding="utf-8")
+
+
+def gpus() -> list[str]:
+    """The GPUs that this process may use, by the names that CUDA_VISIBLE_DEVICES knows."""
+    import torch
+
+    given = [name for name in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if name]
+    return (given or [str(i) for i in range(torch.cuda.device_count())])[: torch.cuda.device_count()]
 
 
 def machine() -> dict[str, str]:

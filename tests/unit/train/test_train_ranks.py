@@ -209,6 +209,20 @@ def test_environments_of_torchrun_and_slurm():
     assert environment({**slurm, **torchrun}) == torchrun
 
 
+def test_two_nodes_of_slurm_meet_and_train_what_one_process_would(recipe_file, alone, tmp_path):
+    """Two processes with nothing but what srun tells each on two nodes; the job's number says the port."""
+    command = [sys.executable, "-m", "zoo.cli.train", str(recipe_file), STEPS, "train.val_every=6", "--device", "cpu",
+               "--out", str(tmp_path / "a")]  # fmt: skip
+    told = {"SLURM_STEP_NUM_TASKS": "2", "SLURM_LOCALID": "0", "SLURM_JOB_ID": str(7000 + os.getpid() % 9000),
+            "SLURM_STEP_NODELIST": "localhost,elsewhere"}  # fmt: skip
+    nodes = [subprocess.Popen(command, cwd=ROOT, env={**ENV, **told, "SLURM_PROCID": str(rank)}, text=True,
+                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT) for rank in (0, 1)]  # fmt: skip
+    first, second = (node.communicate(timeout=240)[0] for node in nodes)
+    assert [node.returncode for node in nodes] == [0, 0], first + second
+    assert "2 x cpu" in first and "finished 12 updates" in first and not second
+    assert curve(tmp_path / "a") == pytest.approx(curve(alone), rel=1e-6)
+
+
 @pytest.mark.parametrize(("nodes", "host"), [("node1", "node1"), ("a-b[1,3]", "a-b1"), ("x[07-12]", "x07"),
                                              ("n1,n2", "n1")])  # fmt: skip
 def test_the_first_host_of_a_list(nodes, host):
