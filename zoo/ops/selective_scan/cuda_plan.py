@@ -136,7 +136,7 @@ class Forward(NamedTuple):
         return self.PRODUCERS * (4 * stage + 3 * raw * c.u.element_size())
 
 
-# Measured on an H200 (docs/kernels.md): blocks of 16 channels fill the GPU many times over, once, or leave it half empty.
+# Measured on an H200 (docs/kernels.md): blocks of 16 channels fill the GPU many times over, once, or half.
 MANY, SOME, FEW = Forward(32, 1, 2, 8, 1, 5), Forward(16, 2, 2, 16, 2, 3), Forward(16, 4, 4, 16, 2, 2)
 FORWARD = (MANY, SOME, FEW)
 
