@@ -78,7 +78,7 @@ class Recorder:
                 result = run()
         except BaseException:
             with suppress(Exception):  # a capture that ended badly may have left this open
-                torch._C._cuda_endAllocateToPool(torch.cuda.current_device(), self.pool)
+                torch._C._cuda_endAllocateToPool(self.stream.device_index, self.pool)
             raise
         self.highest = max(self.highest, self.live + torch.cuda.max_memory_allocated(self.device) - before)
         self.live += torch.cuda.memory_allocated(self.device) - before

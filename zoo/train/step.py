@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import nullcontext
 from copy import copy
+from functools import partial
 from typing import Any, NamedTuple
 
 import torch
@@ -181,15 +182,9 @@ class Update:
     def through(self, state: State) -> Graphed:
         """How a micro-batch goes through the network and back."""
         if self.graphed is None:
-            self.graphed = Graphed(self.there_and_back, state.backbone, self.settings, state.ranks, self.say)
+            run = partial(there_and_back, self.objective, self.settings)
+            self.graphed = Graphed(run, state.backbone, self.settings, state.ranks, self.say)
         return self.graphed
-
-    def there_and_back(self, images: Tensor, labels: Labels, draw: Draw, scale: Tensor) -> Tensor:
-        """What some images add to the mean loss, (); their gradient, times `scale` (), is added to the parameters'."""
-        losses = self.objective(images, labels, draw, dropping=self.settings.label_dropout > 0)
-        loss = losses.sum() / self.settings.batch
-        (loss * scale).backward()
-        return loss.detach()
 
     def scaled_norm(self, state: State) -> Tensor:
         """Norm of the gradient, (), after the loss scale is taken out; gradients are clipped to `clip`."""
@@ -201,6 +196,15 @@ class Update:
         if state.scale.active or self.settings.clip is not None:
             torch._foreach_mul_([local(g) for g in gradients], multiple)
         return norm
+
+
+def there_and_back(objective: Objective, settings: Train, images: Tensor, labels: Labels, draw: Draw,
+                   scale: Tensor) -> Tensor:  # fmt: skip
+    """What some images add to the mean loss, (); their gradient, times `scale` (), is added to the parameters'."""
+    losses = objective(images, labels, draw, dropping=settings.label_dropout > 0)
+    loss = losses.sum() / settings.batch
+    (loss * scale).backward()
+    return loss.detach()
 
 
 def too_much(micro: int, fix: str) -> ZooError:

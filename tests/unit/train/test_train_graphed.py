@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
+from functools import partial
 
 import pytest
 import torch
@@ -16,7 +17,7 @@ from zoo.train.graphed import WARM, Graphed, obstacle
 from zoo.train.guard import Guard
 from zoo.train.ranks import Ranks
 from zoo.train.state import State
-from zoo.train.step import Objective, Update
+from zoo.train.step import Objective, Update, there_and_back
 
 CPU = torch.device("cpu")
 
@@ -78,8 +79,8 @@ def assemble(tiny):
         update = Update(Objective(recipe, state.backbone, settings.precision), settings,
                         Guard(settings.nonfinite, CPU), said.append)  # fmt: skip
         if graph:
-            update.graphed = Graphed(update.there_and_back, state.backbone, settings, state.ranks, said.append,
-                                     Played(state.parameters))  # fmt: skip
+            run = partial(there_and_back, update.objective, settings)
+            update.graphed = Graphed(run, state.backbone, settings, state.ranks, said.append, Played(state.parameters))
         return state, update, Feed(recipe, settings, Ranks(CPU)).batches(0), said
 
     return make
