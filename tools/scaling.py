@@ -48,7 +48,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         name, each, micro = MODELS[args.model] if not args.tiny else (MODELS[args.model][0], 2, 2)
         recipe = load_recipe(name, [
             f"train.batch={each * ranks.size}", f"train.micro_batch={micro}", f"train.parallel={args.parallel}",
-            "train.precision=bf16", *(TINY if args.tiny else []),
+            "train.precision=bf16", "train.cuda_graph=false", *(TINY if args.tiny else []),
         ])  # fmt: skip
         settings = section(recipe, "train")()
         configure(ranks.device, settings.precision, deterministic=False)

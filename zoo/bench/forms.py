@@ -27,6 +27,7 @@ class Form(NamedTuple):
 
 EAGER, GRAPH = Form("eager"), Form("graph", graph=True)
 COMPILED = Form("compiled", compiled=True)
+COMPILED_GRAPH = Form("compiled, graph", graph=True, compiled=True)
 
 
 def main_form(device: torch.device, backward: bool = False) -> Form:
@@ -39,7 +40,7 @@ def more_forms(device: torch.device, *, attends: bool, compiled: bool, backward:
     if device.type != "cuda" or backward:
         return [COMPILED] * compiled
     forms = [EAGER, *(Form(f"graph, {name}", graph=True, attention=name) for name in ATTENTION if attends)]
-    return forms + [Form("compiled, graph", graph=True, compiled=True)] * compiled
+    return forms + [COMPILED_GRAPH] * compiled
 
 
 def prepare(form: Form, backbone: nn.Module, step: Callable[[nn.Module], object]) -> Call:

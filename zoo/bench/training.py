@@ -11,15 +11,17 @@ import torch
 
 from zoo.bench.clock import Call, in_time, measure
 from zoo.bench.contestant import Contestant, labels
+from zoo.bench.forms import COMPILED, COMPILED_GRAPH, EAGER, GRAPH, Form
 from zoo.bench.machine import facts
 from zoo.bench.memory import mib, peak
 from zoo.bench.shares import shares
 from zoo.bench.steps import timed
 from zoo.builder import section
 from zoo.data.loader import Batch
+from zoo.errors import RecipeError
 from zoo.recipe import Recipe
+from zoo.train.graphed import WARM
 from zoo.train.guard import Guard
-from zoo.train.parallel import compile_blocks
 from zoo.train.precision import configure
 from zoo.train.ranks import Ranks
 from zoo.train.settings import Train
@@ -32,18 +34,27 @@ Record = dict[str, Any]
 
 def train_bench(contestants: Sequence[Contestant], batches: Sequence[int], device: torch.device, *, compiled: bool,
                 minutes: float, say: Say) -> Record:  # fmt: skip
-    """Measure the update of every recipe at every batch size, as written and, if asked for, with compiled blocks.
+    """Measure the update of every recipe at every batch size, in every form.
+
+    Args:
+        compiled: whether forms with compiled blocks are among them.
 
     Returns: what goes into the JSON file.
     Raises: ZooError if a recipe cannot be trained.
     """
     recipes = {c.label: c.loaded() for c in contestants}
-    forms = ["eager", "compiled"] if compiled else ["eager"]
     records = []
-    for form, label, batch in in_time(itertools.product(forms, recipes, batches), minutes, say):
-        record = {"contestant": label, "form": form, **update(recipes[label], batch, device, form == "compiled")}
+    for form, label, batch in in_time(itertools.product(forms(device, compiled), recipes, batches), minutes, say):
+        try:
+            found = update(recipes[label], batch, device, form)
+        except RecipeError as error:
+            if not form.graph:
+                raise
+            say(f"{label}, batch {batch}, {form.name}: {error}")
+            continue
+        record = {"contestant": label, "form": form.name, **found}
         records.append(record)
-        say(f"{label}, batch {batch}, {form}: {record['images_per_s']:,} images/s")
+        say(f"{label}, batch {batch}, {form.name}: {record['images_per_s']:,} images/s")
     return {
         "kind": "train", "machine": facts(device),
         "contestants": [{"label": c.label, "recipe": c.recipe, "settings": list(c.settings)} for c in contestants],
@@ -51,28 +62,38 @@ def train_bench(contestants: Sequence[Contestant], batches: Sequence[int], devic
     }  # fmt: skip
 
 
-def update(recipe: Recipe, batch: int, device: torch.device, compiled: bool) -> Record:
-    """The record of one recipe at one batch size."""
+def forms(device: torch.device, compiled: bool) -> list[Form]:
+    """As written and, on a GPU, as a CUDA graph; each of them with compiled blocks too."""
+    plain = [EAGER, GRAPH] if device.type == "cuda" else [EAGER]
+    both = [COMPILED, COMPILED_GRAPH] if device.type == "cuda" else [COMPILED]
+    return plain + both * compiled
+
+
+def update(recipe: Recipe, batch: int, device: torch.device, form: Form) -> Record:
+    """The record of one recipe at one batch size.
+
+    Raises: RecipeError if its form is a graph, and it cannot be captured.
+    """
     torch.compiler.reset()
     gc.collect()
     if device.type == "cuda":
         torch.cuda.empty_cache()
-    settings: Train = section(recipe.override([f"train.batch={batch}"]), "train")()
+    chosen = {"train.batch": batch, "train.compile": form.compiled, "train.cuda_graph": form.graph}
+    settings: Train = section(recipe.override(chosen), "train")()
     configure(device, settings.precision, settings.deterministic)
     state = State.start(recipe, settings, Ranks(device))
     step = Update(Objective(recipe, state.backbone, settings.precision), settings, Guard(settings.nonfinite, device))
     data = made_up(recipe, state, batch, device)
-    if compiled:
-        compile_blocks(state.backbone)
 
     def run() -> None:
         step(state, data)
 
-    run()  # fills the optimizer's state, which counts as held, not as the peak of an update
-    run()
+    for _ in range(WARM + 1 if form.graph else 2):  # the optimizer's state counts as held, not as an update's peak
+        run()
     gc.collect()
     held = mib(torch.cuda.memory_allocated(device)) if device.type == "cuda" else None
-    above = mib(peak(run, device))
+    above = peak(run, device)
+    above = mib(above and above + step.through(state).uncounted)
     profiled = shares(run, device)
     timing = measure({"update": Call(run)}, device, budget=1.0)["update"]  # queued one behind the other, as in training
     return {

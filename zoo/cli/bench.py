@@ -62,7 +62,7 @@ def train_parser() -> argparse.ArgumentParser:
                                 formatter_class=FORMAT)  # fmt: skip
     p.add_argument("recipes", nargs="*", metavar="RECIPE [key=value]", help="default: the S size of each")
     p.add_argument("--batch", metavar="A,B", help="images an update (default 128 on a GPU, 8 on a CPU)")
-    p.add_argument("--compile", action="store_true", help="measure compiled blocks too")
+    p.add_argument("--compile", action="store_true", help="measure compiled blocks too; graphs are, on a GPU")
     return _common(p, dtype=False)
 
 

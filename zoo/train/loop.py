@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
@@ -103,11 +104,14 @@ def learn(state: State, run: Run, feed: Feed, screen: Progress, stop: Stop) -> N
     settings, ranks, start = run.settings, run.ranks, state.step
     objective = Objective(run.recipe, state.backbone, settings.precision)
     guard = Guard(settings.nonfinite, feed.device)
-    update = Update(objective.through(state.parallel.network()), settings, guard)
+    update = Update(objective.through(state.parallel.network()), settings, guard, screen.say)
+    graphed = update.through(state)
+    if screen.usage:
+        screen.usage.uncounted = lambda: graphed.uncounted
     validate = Validation(objective, partial(feed.held_out, state.micro * ranks.size), settings.seed, ranks)
     preview = Preview(run.recipe, settings, state, run.samples, screen.say)
     evaluate = Evaluation(run.recipe, settings, state, run.folder / "eval", screen.say)
-    check = partial(guard.check, partial(replay, state, objective, feed, settings),
+    check = partial(guard.check, partial(replay, state, objective, feed, settings, graphed.forget),
                     partial(run.roll_back, state, screen.say))  # fmt: skip
     batches = feed.batches(state.images)
     screen.mark(state)
@@ -117,9 +121,12 @@ def learn(state: State, run: Run, feed: Feed, screen: Progress, stop: Stop) -> N
         if due(settings.log_every):
             check()
             record = {**state.meter.read(), "lr": state.optimizer.param_groups[0]["lr"], **screen.measure(state)}
+        looked_closely = evaluate.due(state, start, last)
+        if looked_closely or due(settings.val_every) or due(settings.preview_every):
+            graphed.make_room()
         if due(settings.val_every):
             record |= validate(state, not last and stop)
-        if looked_closely := evaluate.due(state, start, last):
+        if looked_closely:
             record |= evaluate(state, not last and stop)
         if record:
             run.log(state.step, record)
@@ -146,11 +153,16 @@ def is_due(step: int, start: int, last: bool, every: int) -> bool:
     return bool(every) and step > start and (last or step % every == 0)
 
 
-def replay(state: State, objective: Objective, feed: Feed, settings: Train, step: int) -> str:
+def replay(state: State, objective: Objective, feed: Feed, settings: Train, make_room: Callable[[], None],
+           step: int) -> str:  # fmt: skip
     """Compute update `step` once more, with the weights that it met, to say what went wrong.
 
     Weights that are spread over processes cannot be looked at by one of them alone.
+
+    Args:
+        make_room: gives back memory that updates keep, and this one needs.
     """
+    make_room()
     first = step * state.batch
     mine = "" if state.parallel.sharded else replay_share(state, objective, feed, settings, first)
     unknown = f"images {first} to {first + state.batch - 1} gave numbers that are not finite, and now do not"

@@ -13,6 +13,7 @@ from zoo.builder import summary
 from zoo.data.protocols import Dataset
 from zoo.errors import DataError
 from zoo.recipe import Recipe
+from zoo.train.graphed import WARM, obstacle
 from zoo.train.ranks import Ranks
 from zoo.train.settings import Train
 
@@ -31,6 +32,7 @@ def report(recipe: Recipe, settings: Train, ranks: Ranks, data: Datasets | DataE
         "device": f"{many}{_device(device)}, {settings.precision}{shared}"
                   + (", compiled" if settings.compile else "") + recomputed,
         "kernels": ", ".join(_kernels(device)),
+        "launches": _launches(obstacle(settings, ranks)),
         "data": _data(recipe["data"], *sets) if sets else f"not here yet: {data}",
         "training": _training(settings, sets and sets[0]),
         "optimizer": f"{_optimizer(recipe['train']['optimizer'])}, {settings.schedule}, warm-up {settings.warmup}",
@@ -61,6 +63,12 @@ def _kernels(device: torch.device) -> Iterator[str]:
     for row in (r for r in rows if r.status == "chosen"):
         refusals = [f"{r.backend}: {r.reason}" for r in rows if r.op == row.op and r.status == "unavailable"]
         yield f"{row.op} {row.backend}" + (f", slow ({'; '.join(refusals)})" if row.backend == "naive" else "")
+
+
+def _launches(obstacle: str) -> str:
+    if obstacle:
+        return f"one kernel after the other: {obstacle}"
+    return f"forward and backward as a CUDA graph after {WARM} updates, if that is possible"
 
 
 def _optimizer(node: dict[str, Any]) -> str:

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 FREE = (
     "sampler", "guidance", "train.steps", "train.micro_batch", "train.workers", "train.log_every", "train.val_every",
     "train.val_images", "train.preview_every", "train.preview_count", "train.preview_sampler", "train.save_every",
-    "train.keep", "train.keep_best", "train.max_minutes", "train.compile", "train.recompute", "train.parallel",
-    "train.loggers",
+    "train.keep", "train.keep_best", "train.max_minutes", "train.compile", "train.cuda_graph", "train.recompute",
+    "train.parallel", "train.loggers",
 )  # fmt: skip
 """What a resumed run may change: when to stop, look and save, not what is learned."""
 
@@ -53,6 +53,7 @@ class Train:
     keep_best: bool = False  # also the one with the lowest loss on held-out images, where it was measured
     max_minutes: float = 0.0  # stop and save after this time; 0: no limit
     compile: bool = False  # compile the blocks with torch.compile
+    cuda_graph: bool | Literal["auto"] = "auto"  # launch forward and backward as a CUDA graph; auto: where it can be
     recompute: Literal["none", "block", "selective"] = "none"  # in backward: all of a block, or its cheap operators
     parallel: Literal["ddp", "fsdp"] = "ddp"  # with several GPUs: copies of the weights, or a part of them on each
     deterministic: bool = False  # the same bits on every run of a GPU, more slowly

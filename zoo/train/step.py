@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import nullcontext
 from copy import copy
+from functools import partial
 from typing import Any, NamedTuple
 
 import torch
@@ -16,6 +17,7 @@ from zoo.diffusion.denoiser import Denoiser
 from zoo.errors import ZooError
 from zoo.ops.precision import autocast
 from zoo.recipe import Recipe
+from zoo.train.graphed import Graphed
 from zoo.train.guard import Guard
 from zoo.train.parallel import quiet
 from zoo.train.schedule import factor
@@ -102,11 +104,15 @@ class Update:
     """`update(state, batch)`: this process's share of a batch, in micro-batches, and one step of the optimizer.
 
     The loss is the mean over the whole batch, the gradient its gradient, whoever computed what.
+
+    Args:
+        say: is told what turns out in the first updates.
     """
 
-    def __init__(self, objective: Objective, settings: Train, guard: Guard):
-        self.objective, self.settings, self.guard = objective, settings, guard
+    def __init__(self, objective: Objective, settings: Train, guard: Guard, say: Callable[[str], None] = print):
+        self.objective, self.settings, self.guard, self.say = objective, settings, guard, say
         self.rehearsals = REHEARSALS
+        self.graphed: Graphed | None = None
 
     def __call__(self, state: State, batch: Batch) -> None:
         """Nothing here waits for the device."""
@@ -151,6 +157,7 @@ class Update:
                     raise too_much(state.micro, "set a smaller one, 0 to have it found") from error
                 state.optimizer.zero_grad(set_to_none=True)
                 state.micro = (state.micro + 1) // 2
+            self.through(state).forget()
             torch.cuda.empty_cache()
 
     def gradients(self, state: State, batch: Batch, alone: bool = False) -> Tensor:
@@ -160,6 +167,7 @@ class Update:
             alone: leave them, and the loss, as this process's.
         """
         settings, ranks, total = self.settings, state.ranks, torch.zeros((), device=batch.images.device)
+        scale = state.scale.value * ranks.size  # DDP and FSDP take the mean over processes
         draw = self.objective.draw(batch.images, settings.seed, state.images, settings.label_dropout,
                                    batch=settings.batch, before=batch.first - state.images)  # fmt: skip
         starts = range(0, len(batch.images), state.micro)
@@ -168,11 +176,15 @@ class Update:
             last = start == starts[-1] and not alone
             with nullcontext() if last else quiet(self.objective.network):
                 part = batch.rows(rows)
-                losses = self.objective(part.images, part.labels, draw.rows(rows), dropping=settings.label_dropout > 0)
-                loss = losses.sum() / settings.batch
-                (loss * (state.scale.value * ranks.size)).backward()  # DDP and FSDP take the mean over processes
-            total += loss.detach()
+                total += self.through(state)(part.images, part.labels, draw.rows(rows), scale)
         return total if alone else ranks.sum(total)
+
+    def through(self, state: State) -> Graphed:
+        """How a micro-batch goes through the network and back."""
+        if self.graphed is None:
+            run = partial(there_and_back, self.objective, self.settings)
+            self.graphed = Graphed(run, state.backbone, self.settings, state.ranks, self.say)
+        return self.graphed
 
     def scaled_norm(self, state: State) -> Tensor:
         """Norm of the gradient, (), after the loss scale is taken out; gradients are clipped to `clip`."""
@@ -184,6 +196,15 @@ class Update:
         if state.scale.active or self.settings.clip is not None:
             torch._foreach_mul_([local(g) for g in gradients], multiple)
         return norm
+
+
+def there_and_back(objective: Objective, settings: Train, images: Tensor, labels: Labels, draw: Draw,
+                   scale: Tensor) -> Tensor:  # fmt: skip
+    """What some images add to the mean loss, (); their gradient, times `scale` (), is added to the parameters'."""
+    losses = objective(images, labels, draw, dropping=settings.label_dropout > 0)
+    loss = losses.sum() / settings.batch
+    (loss * scale).backward()
+    return loss.detach()
 
 
 def too_much(micro: int, fix: str) -> ZooError:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 
 from zoo.loggers.protocol import Record
@@ -27,6 +29,7 @@ class Usage:
 
     def __init__(self, macs: int | None, device: torch.device, precision: str, gpus: int = 1):
         self.device, self.peak = device, None
+        self.uncounted: Callable[[], int] = lambda: 0  # bytes of CUDA graphs, which the allocator does not show
         if device.type == "cuda" and macs:
             peak = peak_of(torch.cuda.get_device_name(device), precision)
             self.peak = peak and peak * gpus / (6 * macs)
@@ -35,7 +38,7 @@ class Usage:
         """The record; memory is the largest amount since the last one."""
         if self.device.type != "cuda":
             return {}
-        used = torch.cuda.max_memory_allocated(self.device) / 2**30
+        used = (torch.cuda.max_memory_allocated(self.device) + self.uncounted()) / 2**30
         torch.cuda.reset_peak_memory_stats(self.device)
         rates = {"mfu": round(images_per_second / self.peak, 4)} if self.peak else {}
         return {**rates, "memory_gib": round(used, 2)}
