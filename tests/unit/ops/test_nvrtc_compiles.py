@@ -72,7 +72,7 @@ def test_scan_in_several_directions(kind):
 def compile_scan(kind: int, state: int, group: int, values: tuple[int, ...], **more: int) -> None:
     flags = dict(zip(FLAGS, values))
     macros = {"IO_KIND": kind, "STATE": state, "GROUP": group} | flags | more
-    for shape in plan.FORWARD if kind == 1 else plan.FORWARD[1:]:
+    for shape in (plan.MANY_ORDERED if flags["ORDERED"] else plan.MANY, plan.FEW):
         compiles(FOLDER / "scan_forward.cu", macros | shape.macros())
     few_registers = kind == 1 and not flags["ZOH"]
     backward = plan.Backward(64, 3 if few_registers else 2).macros() | {"AGAIN": flags["GATED"]}
