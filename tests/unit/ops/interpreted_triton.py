@@ -1,10 +1,10 @@
 """Run by test_triton_interpreted.py under TRITON_INTERPRET=1: the Triton kernels against the naive loop, on the CPU."""
 
 import torch
-from norm_cases import check, check_gated_add
+from norm_cases import CASES, EVERY, check, check_gated_add
 from ops_cases import assert_close, conv_case, random_order, run_conv, run_scan, scan_case, true_conv, true_scan
 
-from zoo.ops.add_norm import operator
+from zoo.ops.add_norm import operator, vectors
 from zoo.ops.selective_scan import triton
 
 EMPTY = torch.empty
@@ -48,7 +48,10 @@ def norms():
     operator.ROWS = 4  # two programs a sample and a bit, in few rows
     sizes = [(2, 9, 40), (1, 3, 5), (3, 5, 64)]
     check(2e-6, sizes)
+    check(2e-6, [(3, 5, 7)], kinds=EVERY)
     check(8e-3, sizes[:1], dtype=torch.bfloat16)
+    vectors.TILE = 2  # sums over several rounds of parts, or of samples
+    check(2e-6, [(2, 21, 5), (5, 3, 5)], kinds=[CASES[7]])
     check_gated_add(1e-6, sizes)
 
 
