@@ -149,6 +149,12 @@ def gated_add_backward_kernel(
 
 
 @triton.jit
+def _by_sample(x, SAMPLES: tl.constexpr, PARTS: tl.constexpr, CHANNELS: tl.constexpr):
+    """The sum over the parts of each sample; as a cube it would be loaded by all warps alike."""
+    return tl.sum(tl.reshape(x, (SAMPLES, PARTS, CHANNELS)), 1)
+
+
+@triton.jit
 def vector_gradients_kernel(
     sums, weight, bias, scale, scale_table, by_sample, totals, scale_step, batch, parts, width,
     SAMPLES: tl.constexpr, PARTS: tl.constexpr, CHANNELS: tl.constexpr, NORM_SUMS: tl.constexpr, COUNT: tl.constexpr,
@@ -172,14 +178,15 @@ def vector_gradients_kernel(
         level = tl.zeros((SAMPLES, CHANNELS), tl.float32)
         opening = tl.zeros((SAMPLES, CHANNELS), tl.float32)
         for start in range(0, parts, PARTS):
-            p = start + tl.arange(0, PARTS)
-            at = (b[:, None, None] * parts + p[None, :, None]) * COUNT * width + c[None, None, :]
-            there = mask[:, None, :] & (p < parts)[None, :, None]
+            r = tl.arange(0, SAMPLES * PARTS)
+            sample, p = first + r // PARTS, start + r % PARTS
+            at = ((sample.to(tl.int64) * parts + p) * COUNT * width)[:, None] + c[None, :]
+            there = ((sample < batch) & (p < parts))[:, None] & inside[None, :]
             if NORM_SUMS:
-                slope += tl.sum(tl.load(sums + at, there, 0.0), 1)
-                level += tl.sum(tl.load(sums + at + width, there, 0.0), 1)
+                slope += _by_sample(tl.load(sums + at, there, 0.0), SAMPLES, PARTS, CHANNELS)
+                level += _by_sample(tl.load(sums + at + width, there, 0.0), SAMPLES, PARTS, CHANNELS)
             if GATE:
-                opening += tl.sum(tl.load(sums + at + (COUNT - 1) * width, there, 0.0), 1)
+                opening += _by_sample(tl.load(sums + at + (COUNT - 1) * width, there, 0.0), SAMPLES, PARTS, CHANNELS)
         at = b[:, None] * width + c[None, :]
         plane = batch * width
         if GATE:
