@@ -14,6 +14,7 @@ from torch import nn
 from zoo import registry
 from zoo.errors import ShapeError
 from zoo.grid import Grid
+from zoo.ops.add_norm import RowSum, plain
 from zoo.parts.protocols import Condition, Stream
 
 GRIDS = [Grid(4, 4), Grid(4, 6), Grid(1, 7), Grid(3, 5, frames=3)]
@@ -172,9 +173,48 @@ def test_a_norm_settles_the_stream_and_modulates(part):
     norm, grid = make(part, WIDTH), GRIDS[0]
     x, y, gate = tokens(grid), tokens(grid) + 1, torch.randn(BATCH, 1, WIDTH)
     shift, scale = torch.randn(BATCH, 1, WIDTH), torch.randn(BATCH, 1, WIDTH)
-    settled, plain = norm(Stream(x, y, gate))
+    settled, unmodulated = norm(Stream(x, y, gate))
     torch.testing.assert_close(settled, x + gate * y)
-    torch.testing.assert_close(norm(Stream(settled), shift, scale)[1], plain * (1 + scale) + shift)
+    torch.testing.assert_close(norm(Stream(settled), shift, scale)[1], unmodulated * (1 + scale) + shift)
+
+
+def sums():
+    """Three modulation vectors, as sums not taken yet."""
+    return [RowSum(torch.randn(BATCH, 1, WIDTH), torch.randn(WIDTH)) for _ in range(3)]
+
+
+@every("norm")
+def test_a_norm_takes_sums_for_what_they_are(part):
+    norm, (x, y), (shift, scale, gate) = make(part, WIDTH), (tokens(GRIDS[0]), tokens(GRIDS[0]) + 1), sums()
+    torch.testing.assert_close(norm(Stream(x, y, gate), shift, scale),
+                               norm(Stream(x, y, plain(gate)), plain(shift), plain(scale)))  # fmt: skip
+
+
+@every("block")
+def test_a_block_takes_sums_for_what_they_are(part):
+    """Those of its own modulation, and the gate that the block before left."""
+    gate, rows, grid = sums()[0], [tuple(sums()), tuple(sums())], GRIDS[0]
+    taken = plain(gate), [tuple(map(plain, row)) for row in rows]
+    found = [through(part, Stream(tokens(grid), tokens(grid) + 1, g), r, grid) for g, r in ((gate, rows), taken)]
+    torch.testing.assert_close(*found)
+
+
+def through(part, h, rows, grid):
+    """What leaves a block of two sublayers."""
+    sublayers = dict.fromkeys(("mixer", "feedforward"), lambda n, order, grid, cond: n.cos())
+    block = make(part, WIDTH, sublayers, registry.find("norm", "rms").load(), lambda shared: rows, None)
+    return block(h, None, None, None, grid, condition()).value
+
+
+@every("skip")
+def test_a_skip_takes_a_sum_for_what_it_is(part):
+    skip, gate = make(part, WIDTH, 5), sums()[0]
+    module = skip.block(4)
+    found = []
+    for g in (gate, plain(gate)):
+        h, kept = skip.keep(Stream(tokens(GRIDS[0]), tokens(GRIDS[0]) + 1, g))
+        found.append((h.value, kept, h.value if module is None else module(h, kept).value))
+    torch.testing.assert_close(*found)
 
 
 @every("modulation")
@@ -184,7 +224,7 @@ def test_modulation_gives_each_sublayer_shift_scale_and_gate(part):
     for n in (1, 2):
         rows = modulation.block(n)(shared)
         assert len(rows) == n
-        assert all(v is None or v.shape == (BATCH, 1, WIDTH) for row in rows for v in row)
+        assert all(v is None or plain(v).shape == (BATCH, 1, WIDTH) for row in rows for v in row)
 
 
 @pytest.mark.parametrize("depth", [3, 5, 9])

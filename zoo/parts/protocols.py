@@ -15,19 +15,19 @@ import torch
 from torch import Tensor, nn
 
 from zoo.grid import Grid
-from zoo.ops.add_norm import gated_add
+from zoo.ops.add_norm import Row, gated_add
 
 
 class Stream(NamedTuple):
     """The residual stream whose last branch is not added yet: what a fused add-norm kernel reads.
 
-    x (B,L,D); y (B,L,D) the branch; gate (B,1,D) its factor, None for 1. A block may leave in `entry` the sum with
-    which it began: a long connection keeps that instead of adding the same up once more.
+    x (B,L,D); y (B,L,D) the branch; gate (B,1,D) its factor, a tensor or a sum, None for 1. A block may leave in
+    `entry` the sum with which it began: a long connection keeps that instead of adding the same up once more.
     """
 
     x: Tensor
     y: Tensor | None = None
-    gate: Tensor | None = None
+    gate: Row | None = None
     entry: Tensor | None = None
 
     @property
@@ -55,8 +55,11 @@ class Condition(dict[str, Tensor]):
 Labels = Tensor | Mapping[str, Tensor]
 """Of a single input, (B,...), or of several by name."""
 
-Modulated = tuple[Tensor | None, Tensor | None, Tensor | None]
-"""(shift, scale, gate) of one sublayer, each (B,1,D) or None."""
+Modulated = tuple[Row | None, Row | None, Row | None]
+"""(shift, scale, gate) of one sublayer: each None, a tensor (B,1,D), or a `RowSum` that the fused kernels add up.
+
+Whoever computes with one takes `plain(row)` of `zoo.ops.add_norm` first, which is a tensor.
+"""
 
 
 class Patch(Protocol):
@@ -189,8 +192,8 @@ class Feedforward(Mixer, Protocol):
 class Norm(Protocol):
     """Settles the stream (B,L,D) and normalises it. Given: width."""
 
-    def __call__(self, h: Stream, shift: Tensor | None = None, scale: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """The settled stream, and its norm times (1 + scale) plus shift, both (B,L,D); shift and scale are (B,1,D)."""
+    def __call__(self, h: Stream, shift: Row | None = None, scale: Row | None = None) -> tuple[Tensor, Tensor]:
+        """The settled stream, and its norm times (1 + scale) plus shift, both (B,L,D); see `Modulated` for these."""
         ...
 
 

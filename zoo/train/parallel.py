@@ -12,6 +12,8 @@ from torch import nn
 from torch.utils.checkpoint import CheckpointPolicy, checkpoint, create_selective_checkpoint_contexts
 
 from zoo.errors import RecipeError
+from zoo.ops.add_norm import plain
+from zoo.parts.protocols import Condition, Stream
 from zoo.train.ranks import Ranks
 from zoo.train.settings import Train
 
@@ -86,14 +88,23 @@ def shard(backbone: nn.Module, ranks: Ranks) -> None:
     from torch.distributed.device_mesh import init_device_mesh
     from torch.distributed.fsdp import fully_shard
 
-    from zoo.parts.protocols import Condition
-
     _teach_trees(Condition)
     mesh = init_device_mesh(ranks.device.type, (ranks.size,))
     for block in blocks_of(backbone):
         if block is not backbone:
+            block.forward = closed(block.forward)
             fully_shard(block, mesh=mesh)
     fully_shard(backbone, mesh=mesh, reshard_after_forward=True)  # else averages would meet gathered weights
+
+
+def closed(forward: Callable[..., Any]) -> Callable[..., Any]:
+    """A block's forward that hands out its gate as a tensor: half of a sum may be a weight, gone behind the block."""
+
+    def run(*args: Any, **kwargs: Any) -> Any:
+        h = forward(*args, **kwargs)
+        return h._replace(gate=plain(h.gate)) if isinstance(h, Stream) else h
+
+    return run
 
 
 def _teach_trees(kind: type[dict]) -> None:

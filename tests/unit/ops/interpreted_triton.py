@@ -1,10 +1,10 @@
 """Run by test_triton_interpreted.py under TRITON_INTERPRET=1: the Triton kernels against the naive loop, on the CPU."""
 
 import torch
-from norm_cases import check, check_gated_add
+from norm_cases import CASES, EVERY, check, check_gated_add
 from ops_cases import assert_close, conv_case, random_order, run_conv, run_scan, scan_case, true_conv, true_scan
 
-from zoo.ops.add_norm import operator
+from zoo.ops.add_norm import operator, vectors
 from zoo.ops.selective_scan import triton
 
 EMPTY = torch.empty
@@ -45,10 +45,13 @@ def convs():
 
 
 def norms():
-    operator.ROWS = 4  # two programs a sample and a bit, in few rows
-    sizes = [(2, 9, 40), (1, 3, 5), (3, 5, 64)]
+    operator.ROWS = 2  # two programs a sample and a bit, in few rows
+    sizes = [(2, 5, 40), (1, 3, 5), (3, 2, 9)]
     check(2e-6, sizes)
-    check(8e-3, sizes[:1], dtype=torch.bfloat16)
+    check(2e-6, [(2, 2, 5)], kinds=EVERY[::7])  # which has no divisor in common with their number
+    check(8e-3, sizes[:1], dtype=torch.bfloat16, kinds=CASES[6:9])
+    vectors.TILE = 2  # sums over several rounds, of parts or of samples
+    check(2e-6, [(2, 9, 5), (5, 1, 5)], kinds=[CASES[7]])
     check_gated_add(1e-6, sizes)
 
 

@@ -8,8 +8,11 @@ from torch import Tensor
 
 from zoo.ops import triton_launch
 from zoo.ops.add_norm import operator
+from zoo.ops.add_norm.rows import Row, RowSum, apart, modulated, plain
 from zoo.ops.imagined import on_gpu
 from zoo.ops.precision import product_dtype
+
+__all__ = ["Row", "RowSum", "add_norm", "fused", "gated_add", "modulated", "plain"]
 
 WIDEST = 8192  # a row stays in the registers of one program
 
@@ -17,11 +20,11 @@ WIDEST = 8192  # a row stays in the registers of one program
 def add_norm(
     x: Tensor,
     branch: Tensor | None,
-    gate: Tensor | None,
+    gate: Row | None,
     weight: Tensor | None,
     bias: Tensor | None,
-    shift: Tensor | None,
-    scale: Tensor | None,
+    shift: Row | None,
+    scale: Row | None,
     eps: float,
     centred: bool,
 ) -> tuple[Tensor, Tensor]:
@@ -36,11 +39,14 @@ def add_norm(
         eps: added to the variance, or to the mean square.
         centred: layer norm if true (Ba et al., arXiv 1607.06450), else RMS norm (arXiv 1910.07467).
 
+    gate, shift and scale may each be a `RowSum`: the fused kernel adds its two halves, in float32, in passing.
+
     Returns:
         s in x's dtype and n, each like x; under autocast n has autocast's dtype, where the fused kernel runs.
     """
     if fused(x):
-        s, n = operator.add_norm(x, branch, gate, weight, bias, shift, scale, eps, centred, product_dtype(x))
+        rows = *apart(gate), weight, bias, *apart(shift), *apart(scale)
+        s, n = operator.add_norm(x, branch, *rows, eps, centred, product_dtype(x))
         return (x if branch is None else s), n
     s = x if branch is None else gated_add(x, branch, gate)
     affine = [None if p is None else p.to(s.dtype) for p in (weight, bias)]
@@ -48,15 +54,14 @@ def add_norm(
         n = F.layer_norm(s, s.shape[-1:], *affine, eps)
     else:
         n = F.rms_norm(s, s.shape[-1:], affine[0], eps)
-    n = n if scale is None else n * (1 + scale)
-    return s, n if shift is None else n + shift
+    return s, modulated(n, shift, scale)
 
 
-def gated_add(x: Tensor, branch: Tensor, gate: Tensor | None) -> Tensor:
+def gated_add(x: Tensor, branch: Tensor, gate: Row | None) -> Tensor:
     """x + gate * branch, in x's dtype; arguments as in `add_norm`."""
     if gate is None:
         return x + branch
-    return operator.gated_add(x, branch, gate) if fused(x) else torch.addcmul(x, gate, branch)
+    return operator.gated_add(x, branch, *apart(gate)) if fused(x) else torch.addcmul(x, plain(gate), branch)
 
 
 def fused(x: Tensor) -> bool:

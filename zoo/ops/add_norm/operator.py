@@ -8,123 +8,101 @@ import torch
 from torch import Tensor
 
 from zoo.ops import triton_launch
+from zoo.ops.add_norm.vectors import Vectors, finish, power_of_two, step
 
 ROWS = 16  # of one sample that a program of the backward kernel adds up; never by device, so sums do not change
 
 
 @torch.library.custom_op("zoo::add_norm", mutates_args=())
 def add_norm(
-    x: Tensor, branch: Tensor | None, gate: Tensor | None, weight: Tensor | None, bias: Tensor | None,
-    shift: Tensor | None, scale: Tensor | None, eps: float, centred: bool, dtype: torch.dtype,
+    x: Tensor, branch: Tensor | None, gate: Tensor | None, gate_table: Tensor | None, weight: Tensor | None,
+    bias: Tensor | None, shift: Tensor | None, shift_table: Tensor | None, scale: Tensor | None,
+    scale_table: Tensor | None, eps: float, centred: bool, dtype: torch.dtype,
 ) -> tuple[Tensor, Tensor]:  # fmt: skip
     """(s, n); without a branch s is x, which a custom operator may not return: an empty tensor instead."""
     from zoo.ops.add_norm.triton_kernels import forward_kernel
 
+    v = Vectors(gate, gate_table, weight, bias, shift, shift_table, scale, scale_table)
     x = x.contiguous()
     branch = None if branch is None else branch.contiguous()
     s = x.new_empty(0) if branch is None else torch.empty_like(x)
     n = torch.empty(x.shape, dtype=dtype, device=x.device)
     batch, length, width = x.shape
-    modulation = [_by_sample(t) for t in (gate, shift, scale)]
-    tensors = [x if t is None else t for t in (x, branch, gate, weight, bias, shift, scale)]
+    tensors = [x if t is None else t for t in (x, branch, *v)]
     with triton_launch.on(x.device):
         forward_kernel[(batch * length,)](
-            *tensors, s, n, *modulation, length, width, eps, CENTRED=centred, BLOCK=_block(width),
-            **_given(branch, gate, weight, bias, shift, scale), num_warps=_warps(width),
+            *tensors, s, n, step(gate), step(shift), step(scale), length, width, eps, CENTRED=centred,
+            BLOCK=power_of_two(width), BRANCH=branch is not None, **v.switches, num_warps=_warps(width),
         )  # fmt: skip
     return s, n
 
 
 @add_norm.register_fake
-def _(x, branch, gate, weight, bias, shift, scale, eps, centred, dtype):
-    return x.new_empty((0,) if branch is None else x.shape), x.new_empty(x.shape, dtype=dtype)
+def _(x, branch, *others):
+    return x.new_empty((0,) if branch is None else x.shape), x.new_empty(x.shape, dtype=others[-1])
 
 
 @torch.library.custom_op("zoo::add_norm_backward", mutates_args=())
 def add_norm_backward(
-    gs: Tensor | None, gn: Tensor, s: Tensor, branch: Tensor | None, gate: Tensor | None, weight: Tensor | None,
-    bias: Tensor | None, scale: Tensor | None, shifted: bool, eps: float, centred: bool,
+    gs: Tensor | None, gn: Tensor, s: Tensor, branch: Tensor | None, gate: Tensor | None, gate_table: Tensor | None,
+    weight: Tensor | None, bias: Tensor | None, shift: Tensor | None, shift_table: Tensor | None,
+    scale: Tensor | None, scale_table: Tensor | None, eps: float, centred: bool,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:  # fmt: skip
-    """(gx, g(branch) or empty, g(gate) before its sum over parts, sums over rows of g * norm and of g).
-
-    The last two are (batch, parts, width) and (batch, parts, 2, width), float32; an empty tensor if not needed.
-    """
+    """(gx, g(branch) or empty, and those of the vectors as `Vectors.empty_gradients` lays them out)."""
     from zoo.ops.add_norm.triton_kernels import backward_kernel
 
+    v = Vectors(gate, gate_table, weight, bias, shift, shift_table, scale, scale_table)
     s, gn = s.contiguous(), gn.contiguous()
     gs = None if gs is None else gs.contiguous()
     branch = None if branch is None else branch.contiguous()
     batch, length, width = s.shape
-    parts = -(-length // ROWS)
     gx = torch.empty_like(s)
     gbranch = s.new_empty(0) if branch is None else torch.empty_like(branch)
-    ggate = s.new_empty(0) if gate is None else torch.empty(batch, parts, width, device=s.device)
-    summed = shifted or any(t is not None for t in (weight, bias, scale))
-    sums = torch.empty(batch, parts, 2, width, device=s.device) if summed else s.new_empty(0)
-    modulation = [_by_sample(t) for t in (gate, scale)]
-    tensors = [s if t is None else t for t in (gs, gn, s, branch, gate, weight, scale)]
+    sums = torch.empty(batch, -(-length // ROWS), v.count, width, device=s.device)
+    tensors = [s if t is None else t for t in (gs, gn, s, branch, gate, gate_table, weight, scale, scale_table)]
     with triton_launch.on(s.device):
-        backward_kernel[(parts, batch)](
-            *tensors, gx, gbranch, ggate, sums, *modulation, length, width, eps, CENTRED=centred,
-            BLOCK=_block(width), ROWS=ROWS, GS=gs is not None, SUMS=summed,
-            **_given(branch, gate, weight, scale=scale), num_warps=_backward_warps(width),
+        backward_kernel[(sums.shape[1], batch)](
+            *tensors, gx, gbranch, sums, step(gate), step(scale), length, width, eps, CENTRED=centred,
+            BLOCK=power_of_two(width), ROWS=ROWS, GS=gs is not None, NORM_SUMS=v.normed, COUNT=v.count,
+            BRANCH=branch is not None, **v.only("GATE", "WEIGHT", "SCALE"), num_warps=_backward_warps(width),
         )  # fmt: skip
-    return gx, gbranch, ggate, sums
+    return gx, gbranch, *finish(sums, s, v)
 
 
 @add_norm_backward.register_fake
-def _(gs, gn, s, branch, gate, weight, bias, scale, shifted, eps, centred):
-    batch, length, width = s.shape
-    parts = -(-length // ROWS)
+def _(gs, gn, s, branch, *others):
     gbranch = s.new_empty(0) if branch is None else branch.new_empty(branch.shape)
-    ggate = s.new_empty(0) if gate is None else s.new_empty(batch, parts, width, dtype=torch.float32)
-    summed = shifted or any(t is not None for t in (weight, bias, scale))
-    sums = s.new_empty(batch, parts, 2, width, dtype=torch.float32) if summed else s.new_empty(0)
-    return s.new_empty(s.shape), gbranch, ggate, sums
+    return s.new_empty(s.shape), gbranch, *Vectors(*others[:-2]).empty_gradients(s)
 
 
 def _setup_context(ctx, inputs, output):
-    x, branch, *others, ctx.eps, ctx.centred, _ = inputs
-    ctx.save_for_backward(x if branch is None else output[0], branch, *others)
+    x, branch, *vectors, ctx.eps, ctx.centred, _ = inputs
+    ctx.save_for_backward(x if branch is None else output[0], branch, *vectors)
     ctx.set_materialize_grads(False)
 
 
 def _backward(ctx, gs, gn):
-    s, branch, gate, weight, bias, shift, scale = ctx.saved_tensors
+    s, branch, *vectors = ctx.saved_tensors
+    v = Vectors(*vectors)
     if gn is None:  # only the sum was used, so there is a branch
-        if gate is None:
-            return gs, gs.to(branch.dtype), *[None] * 8
-        gbranch, ggate = gated_add_backward(gs, branch, gate)
-        return gs, gbranch, _like(gate, ggate.sum(1, keepdim=True)), *[None] * 7
-    arguments = (gs, gn, s, branch, gate, weight, bias, scale, shift is not None, ctx.eps, ctx.centred)
-    gx, gbranch, ggate, sums = add_norm_backward(*arguments)
-    gweight = gbias = gshift = gscale = None
-    if sums.numel():
-        by_sample = sums.sum(1)
-        slope, level = by_sample[:, :1], by_sample[:, 1:]  # (batch, 1, width): of g * norm before the weight, of g
-        factor = 1.0 if scale is None else 1 + scale.float()
-        gweight = None if weight is None else (slope * factor).sum((0, 1)).to(weight.dtype)
-        gbias = None if bias is None else (level * factor).sum((0, 1)).to(bias.dtype)
-        gshift = None if shift is None else _like(shift, level)
-        if scale is not None:
-            slope = slope if weight is None else slope * weight
-            gscale = _like(scale, slope if bias is None else slope + level * bias)
-    gbranch = None if branch is None else gbranch
-    ggate = None if gate is None else _like(gate, ggate.sum(1, keepdim=True))
-    return gx, gbranch, ggate, gweight, gbias, gshift, gscale, None, None, None
+        return gs, *_of_branch(gs, branch, v.gate, v.gate_table), *[None] * 9
+    gx, gbranch, *found = add_norm_backward(gs, gn, s, branch, *v, ctx.eps, ctx.centred)
+    return gx, None if branch is None else gbranch, *v.gradients(*found), None, None, None
 
 
-def _like(x: Tensor, gradient: Tensor) -> Tensor:
-    """A gradient (batch, 1, width) in the shape, which may be one for all samples, and dtype of x."""
-    gradient = gradient if x.shape[0] == gradient.shape[0] else gradient.sum(0, keepdim=True)
-    return gradient.to(x.dtype)
+def _of_branch(g, branch, gate, table):
+    """Gradients of branch, gate and table, where a gated branch was added and no more."""
+    if gate is None:
+        return g.to(branch.dtype), None, None
+    gbranch, *found = gated_add_backward(g, branch, gate, table)
+    return gbranch, *Vectors(gate, table).gradients(*found)[:2]
 
 
 add_norm.register_autograd(_backward, setup_context=_setup_context)
 
 
 @torch.library.custom_op("zoo::gated_add", mutates_args=())
-def gated_add(x: Tensor, branch: Tensor, gate: Tensor) -> Tensor:
+def gated_add(x: Tensor, branch: Tensor, gate: Tensor, table: Tensor | None) -> Tensor:
     """x + gate * branch; PyTorch's own kernel for a gate that is broadcast takes twice as long."""
     from zoo.ops.add_norm.triton_kernels import gated_add_kernel
 
@@ -132,38 +110,37 @@ def gated_add(x: Tensor, branch: Tensor, gate: Tensor) -> Tensor:
     batch, length, width = x.shape
     with triton_launch.on(x.device):
         gated_add_kernel[(batch * length,)](
-            x.contiguous(), branch.contiguous(), gate, s, _by_sample(gate), length, width, BLOCK=_block(width),
-            num_warps=_warps(width),
+            x.contiguous(), branch.contiguous(), gate, gate if table is None else table, s, step(gate), length, width,
+            BLOCK=power_of_two(width), **Vectors(gate, table).only("GATE"), num_warps=_warps(width),
         )  # fmt: skip
     return s
 
 
 @gated_add.register_fake
-def _(x, branch, gate):
+def _(x, branch, gate, table):
     return x.new_empty(x.shape)
 
 
 @torch.library.custom_op("zoo::gated_add_backward", mutates_args=())
-def gated_add_backward(g: Tensor, branch: Tensor, gate: Tensor) -> tuple[Tensor, Tensor]:
-    """(g(branch), g(gate) before its sum over parts: (batch, parts, width), float32)."""
+def gated_add_backward(g: Tensor, branch: Tensor, gate: Tensor, table: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
+    """(g(branch), and those of gate and table as `Vectors.empty_gradients` lays them out)."""
     from zoo.ops.add_norm.triton_kernels import gated_add_backward_kernel
 
+    v = Vectors(gate, table)
     batch, length, width = g.shape
-    parts = -(-length // ROWS)
     gbranch = torch.empty_like(branch, memory_format=torch.contiguous_format)
-    ggate = torch.empty(batch, parts, width, device=g.device)
+    sums = torch.empty(batch, -(-length // ROWS), v.count, width, device=g.device)
     with triton_launch.on(g.device):
-        gated_add_backward_kernel[(parts, batch)](
-            g.contiguous(), branch.contiguous(), gate, gbranch, ggate, _by_sample(gate), length, width,
-            BLOCK=_block(width), ROWS=ROWS, num_warps=_warps(width),
+        gated_add_backward_kernel[(sums.shape[1], batch)](
+            g.contiguous(), branch.contiguous(), gate, gate if table is None else table, gbranch, sums, step(gate),
+            length, width, BLOCK=power_of_two(width), ROWS=ROWS, **v.only("GATE"), num_warps=_warps(width),
         )  # fmt: skip
-    return gbranch, ggate
+    return gbranch, *finish(sums, g, v)
 
 
 @gated_add_backward.register_fake
-def _(g, branch, gate):
-    parts = -(-g.shape[1] // ROWS)
-    return branch.new_empty(branch.shape), g.new_empty(g.shape[0], parts, g.shape[2], dtype=torch.float32)
+def _(g, branch, gate, table):
+    return branch.new_empty(branch.shape), *Vectors(gate, table).empty_gradients(g)
 
 
 def _setup_gated_add(ctx, inputs, output):
@@ -171,27 +148,10 @@ def _setup_gated_add(ctx, inputs, output):
 
 
 def _gated_add_backward(ctx, g):
-    branch, gate = ctx.saved_tensors
-    gbranch, ggate = gated_add_backward(g, branch, gate)
-    return g, gbranch, _like(gate, ggate.sum(1, keepdim=True))
+    return g, *_of_branch(g, *ctx.saved_tensors)
 
 
 gated_add.register_autograd(_gated_add_backward, setup_context=_setup_gated_add)
-
-
-def _by_sample(x: Tensor | None) -> int:
-    """Elements from one sample's modulation to the next one's; 0 if all share one."""
-    return 0 if x is None or x.shape[0] == 1 else x.stride(0)
-
-
-def _given(branch=None, gate=None, weight=None, bias=None, shift=None, scale=None) -> dict[str, bool]:
-    """Compile-time switches for what is there."""
-    given = {"BRANCH": branch, "GATE": gate, "WEIGHT": weight, "BIAS": bias, "SHIFT": shift, "SCALE": scale}
-    return {name: tensor is not None for name, tensor in given.items()}
-
-
-def _block(width: int) -> int:
-    return 1 << (width - 1).bit_length()
 
 
 def _warps(width: int) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from zoo.grid import Grid
+from zoo.ops.add_norm import modulated
 from zoo.parts.protocols import Condition, Norm, Stream
 from zoo.registry import Make, register
 
@@ -41,13 +42,8 @@ class CarryNorm(nn.Module):
             h = self.skip(h, kept)
         (shift, scale, gate), *rows = self.modulation(shared)
         x, n = getattr(self, f"norm_{self.first}")(h)
-        added = Stream(n, getattr(self, self.first)(_modulated(n, shift, scale), order, grid, cond), gate)
+        added = Stream(n, getattr(self, self.first)(modulated(n, shift, scale), order, grid, cond), gate)
         for name, (shift, scale, gate) in zip(self.others, rows):
             value, m = getattr(self, f"norm_{name}")(added, shift, scale)
             added = Stream(value, getattr(self, name)(m, order, grid, cond), gate)
         return Stream(x + added.x, added.y, added.gate)
-
-
-def _modulated(n: Tensor, shift: Tensor | None, scale: Tensor | None) -> Tensor:
-    n = n if scale is None else n * (1 + scale)
-    return n if shift is None else n + shift

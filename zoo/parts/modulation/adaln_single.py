@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from zoo.ops.add_norm import RowSum
 from zoo.parts.protocols import Condition, Modulated
 from zoo.registry import register
 
@@ -16,7 +17,7 @@ from zoo.registry import register
 class AdaLNSingle(nn.Module):
     """Shift, scale and gate from one shared projection plus a learned table a block.
 
-    cond -> shared (B, sublayers, 3, D); a block returns (shift, scale, gate), each (B,1,D), for each sublayer.
+    cond -> shared (B, sublayers, 3, D); a block returns (shift, scale, gate), sums (B,1,D), for each sublayer.
     Source: PixArt-alpha (arXiv 2310.00426, 2.3); DiM as released, whose gate is 1 + g.
     """
 
@@ -49,8 +50,9 @@ class _Offset(nn.Module):
         self.table = nn.Parameter(torch.empty(n, 3, width))
 
     def forward(self, shared: Tensor) -> list[Modulated]:
-        rows = (shared[:, : len(self.table)] + self.table)[:, :, :, None]  # (B,n,3,1,D)
-        return [(r[:, 0], r[:, 1], r[:, 2]) for r in rows.unbind(1)]
+        rows = shared.flatten(1, 2).unsqueeze(2).unbind(1)  # (B,1,D) each; a shorter block takes the first ones
+        sums = list(map(RowSum, rows, self.table.flatten(0, 1).unbind()))
+        return [(sums[i], sums[i + 1], sums[i + 2]) for i in range(0, len(sums), 3)]
 
     def reset(self, depth: int) -> None:
         """Normal, with variance 1/D."""

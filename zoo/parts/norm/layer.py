@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from zoo.ops import add_norm
+from zoo.ops.add_norm import Row, add_norm
 from zoo.parts.protocols import Stream
 from zoo.registry import register
 
@@ -24,5 +24,5 @@ class LayerNorm(nn.Module):
         self.weight = nn.Parameter(torch.ones(width)) if affine else None
         self.bias = nn.Parameter(torch.zeros(width)) if affine else None
 
-    def forward(self, h: Stream, shift: Tensor | None = None, scale: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    def forward(self, h: Stream, shift: Row | None = None, scale: Row | None = None) -> tuple[Tensor, Tensor]:
         return add_norm(h.x, h.y, h.gate, self.weight, self.bias, shift, scale, self.eps, centred=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
+from zoo.ops.add_norm import Row, modulated
 from zoo.parts.protocols import Stream
 from zoo.registry import register
 
@@ -15,7 +16,6 @@ class NoNorm(nn.Module):
     def __init__(self, width: int):
         super().__init__()
 
-    def forward(self, h: Stream, shift: Tensor | None = None, scale: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    def forward(self, h: Stream, shift: Row | None = None, scale: Row | None = None) -> tuple[Tensor, Tensor]:
         x = h.value
-        n = x if scale is None else x * (1 + scale)
-        return x, n if shift is None else n + shift
+        return x, modulated(x, shift, scale)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from zoo.ops import add_norm
+from zoo.ops.add_norm import Row, add_norm
 from zoo.parts.protocols import Stream
 from zoo.registry import register
 
@@ -23,5 +23,5 @@ class RMSNorm(nn.Module):
         self.eps = eps
         self.weight = nn.Parameter(torch.ones(width))
 
-    def forward(self, h: Stream, shift: Tensor | None = None, scale: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    def forward(self, h: Stream, shift: Row | None = None, scale: Row | None = None) -> tuple[Tensor, Tensor]:
         return add_norm(h.x, h.y, h.gate, self.weight, None, shift, scale, self.eps, centred=False)

@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from zoo.ops.add_norm import plain
 from zoo.parts.long_skips import LongSkips
 from zoo.parts.protocols import Stream
 from zoo.registry import register
@@ -44,4 +45,5 @@ def _branch(h: Stream) -> Tensor:
     """What the last block adds to the stream, gated."""
     if h.y is None:
         return torch.zeros_like(h.x)
-    return h.y if h.gate is None else h.y * h.gate
+    gate = plain(h.gate)
+    return h.y if gate is None else h.y * gate
