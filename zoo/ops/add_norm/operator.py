@@ -30,9 +30,11 @@ def add_norm(
     batch, length, width = x.shape
     tensors = [x if t is None else t for t in (x, branch, *v)]
     with triton_launch.on(x.device):
-        forward_kernel[(batch * length,)](
+        rows = _rows(batch * length)
+        forward_kernel[(-(-length // rows), batch)](
             *tensors, s, n, step(gate), step(shift), step(scale), length, width, eps, CENTRED=centred,
-            BLOCK=power_of_two(width), BRANCH=branch is not None, **v.switches, num_warps=_warps(width),
+            BLOCK=power_of_two(width), ROWS=rows, BRANCH=branch is not None, **v.switches,
+            num_warps=_warps(width, rows),
         )  # fmt: skip
     return s, n
 
@@ -109,9 +111,10 @@ def gated_add(x: Tensor, branch: Tensor, gate: Tensor, table: Tensor | None) -> 
     s = torch.empty_like(x, memory_format=torch.contiguous_format)
     batch, length, width = x.shape
     with triton_launch.on(x.device):
-        gated_add_kernel[(batch * length,)](
+        rows = _rows(batch * length)
+        gated_add_kernel[(-(-length // rows), batch)](
             x.contiguous(), branch.contiguous(), gate, gate if table is None else table, s, step(gate), length, width,
-            BLOCK=power_of_two(width), **Vectors(gate, table).only("GATE"), num_warps=_warps(width),
+            BLOCK=power_of_two(width), ROWS=rows, **Vectors(gate, table).only("GATE"), num_warps=_warps(width, rows),
         )  # fmt: skip
     return s
 
@@ -133,7 +136,7 @@ def gated_add_backward(g: Tensor, branch: Tensor, gate: Tensor, table: Tensor | 
     with triton_launch.on(g.device):
         gated_add_backward_kernel[(sums.shape[1], batch)](
             g.contiguous(), branch.contiguous(), gate, gate if table is None else table, gbranch, sums, step(gate),
-            length, width, BLOCK=power_of_two(width), ROWS=ROWS, **v.only("GATE"), num_warps=_warps(width),
+            length, width, BLOCK=power_of_two(width), ROWS=ROWS, **v.only("GATE"), num_warps=_warps(width, 1),
         )  # fmt: skip
     return gbranch, *finish(sums, g, v)
 
@@ -154,9 +157,14 @@ def _gated_add_backward(ctx, g):
 gated_add.register_autograd(_gated_add_backward, setup_context=_setup_gated_add)
 
 
-def _warps(width: int) -> int:
+def _rows(rows: int) -> int:
+    """Of a program without sums over rows: several where enough programs are left to fill a GPU."""
+    return 4 if rows >= 4096 else 1
+
+
+def _warps(width: int, rows: int) -> int:
     """Of a program with one row after another; measured on an H200, where sums within a warp need no barrier."""
-    return 1 if width <= 512 else 2 if width <= 2048 else 8
+    return 1 if width <= 512 else 8 if width > 2048 else 2 if rows == 1 else 4
 
 
 def _backward_warps(width: int) -> int:

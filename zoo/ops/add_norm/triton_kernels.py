@@ -32,33 +32,39 @@ def _modulation(row, table, at, c, mask, KIND: tl.constexpr):
 def forward_kernel(
     x, branch, gate, gate_table, weight, bias, shift, shift_table, scale, scale_table, s_out, n_out,
     gate_step, shift_step, scale_step, length, width, eps, CENTRED: tl.constexpr, BLOCK: tl.constexpr,
-    BRANCH: tl.constexpr, GATE: tl.constexpr, WEIGHT: tl.constexpr, BIAS: tl.constexpr, SHIFT: tl.constexpr,
-    SCALE: tl.constexpr,
+    ROWS: tl.constexpr, BRANCH: tl.constexpr, GATE: tl.constexpr, WEIGHT: tl.constexpr, BIAS: tl.constexpr,
+    SHIFT: tl.constexpr, SCALE: tl.constexpr,
 ):  # fmt: skip
-    """A program a row."""
-    row = tl.program_id(0).to(tl.int64)
-    sample = row // length
+    """A program takes ROWS rows of a sample; what they share is read once, and before anything waits for a sum."""
+    part, sample = tl.program_id(0), tl.program_id(1).to(tl.int64)
     c = tl.arange(0, BLOCK)
     mask = c < width
-    at = row * width + c
-    s = tl.load(x + at, mask, 0.0).to(tl.float32)
-    if BRANCH:
-        y = tl.load(branch + at, mask, 0.0).to(tl.float32)
-        if GATE:
-            y *= _modulation(gate, gate_table, sample * gate_step + c, c, mask, GATE)
-        rounded = (s + y).to(s_out.dtype.element_ty)
-        tl.store(s_out + at, rounded, mask)
-        s = rounded.to(tl.float32)
-    n, _ = _norm(s, mask, width, eps, CENTRED)
-    if WEIGHT:
-        n *= tl.load(weight + c, mask, 0.0).to(tl.float32)
-    if BIAS:
-        n += tl.load(bias + c, mask, 0.0).to(tl.float32)
+    factor = tl.full((BLOCK,), 1.0, tl.float32)
+    offset = tl.zeros((BLOCK,), tl.float32)
     if SCALE:
-        n *= 1 + _modulation(scale, scale_table, sample * scale_step + c, c, mask, SCALE)
+        factor += _modulation(scale, scale_table, sample * scale_step + c, c, mask, SCALE)
+    if BIAS:
+        offset = factor * tl.load(bias + c, mask, 0.0).to(tl.float32)
+    if WEIGHT:
+        factor *= tl.load(weight + c, mask, 0.0).to(tl.float32)
     if SHIFT:
-        n += _modulation(shift, shift_table, sample * shift_step + c, c, mask, SHIFT)
-    tl.store(n_out + at, n.to(n_out.dtype.element_ty), mask)
+        offset += _modulation(shift, shift_table, sample * shift_step + c, c, mask, SHIFT)
+    if GATE:
+        opened = _modulation(gate, gate_table, sample * gate_step + c, c, mask, GATE)
+    for i in range(ROWS):
+        row = part * ROWS + i
+        there = mask & (row < length)
+        at = (sample * length + row) * width + c
+        s = tl.load(x + at, there, 0.0).to(tl.float32)
+        if BRANCH:
+            y = tl.load(branch + at, there, 0.0).to(tl.float32)
+            if GATE:
+                y *= opened
+            rounded = (s + y).to(s_out.dtype.element_ty)
+            tl.store(s_out + at, rounded, there)
+            s = rounded.to(tl.float32)
+        n, _ = _norm(s, mask, width, eps, CENTRED)
+        tl.store(n_out + at, (n * factor + offset).to(n_out.dtype.element_ty), there)
 
 
 @triton.jit
@@ -115,16 +121,21 @@ def backward_kernel(
 
 
 @triton.jit
-def gated_add_kernel(x, branch, gate, table, s_out, gate_step, length, width, BLOCK: tl.constexpr, GATE: tl.constexpr):
-    """A program a row."""
-    row = tl.program_id(0).to(tl.int64)
+def gated_add_kernel(
+    x, branch, gate, table, s_out, gate_step, length, width, BLOCK: tl.constexpr, ROWS: tl.constexpr, GATE: tl.constexpr
+):
+    """A program takes ROWS rows of a sample."""
+    part, sample = tl.program_id(0), tl.program_id(1).to(tl.int64)
     c = tl.arange(0, BLOCK)
     mask = c < width
-    at = row * width + c
-    y = tl.load(branch + at, mask, 0.0).to(tl.float32)
-    y *= _modulation(gate, table, row // length * gate_step + c, c, mask, GATE)
-    s = tl.load(x + at, mask, 0.0).to(tl.float32) + y
-    tl.store(s_out + at, s.to(s_out.dtype.element_ty), mask)
+    opened = _modulation(gate, table, sample * gate_step + c, c, mask, GATE)
+    for i in range(ROWS):
+        row = part * ROWS + i
+        there = mask & (row < length)
+        at = (sample * length + row) * width + c
+        y = tl.load(branch + at, there, 0.0).to(tl.float32) * opened
+        s = tl.load(x + at, there, 0.0).to(tl.float32) + y
+        tl.store(s_out + at, s.to(s_out.dtype.element_ty), there)
 
 
 @triton.jit
@@ -149,73 +160,50 @@ def gated_add_backward_kernel(
 
 
 @triton.jit
-def _by_sample(x, SAMPLES: tl.constexpr, PARTS: tl.constexpr, CHANNELS: tl.constexpr):
-    """The sum over the parts of each sample; as a cube it would be loaded by all warps alike."""
-    return tl.sum(tl.reshape(x, (SAMPLES, PARTS, CHANNELS)), 1)
-
-
-@triton.jit
 def vector_gradients_kernel(
-    sums, weight, bias, scale, scale_table, by_sample, totals, scale_step, batch, parts, width,
-    SAMPLES: tl.constexpr, PARTS: tl.constexpr, CHANNELS: tl.constexpr, NORM_SUMS: tl.constexpr, COUNT: tl.constexpr,
-    GATE: tl.constexpr, WEIGHT: tl.constexpr, BIAS: tl.constexpr, SHIFT: tl.constexpr, SCALE: tl.constexpr,
+    sums, weight, bias, scale, scale_table, by_sample, terms, scale_step, parts, width, PARTS: tl.constexpr,
+    CHANNELS: tl.constexpr, NORM_SUMS: tl.constexpr, COUNT: tl.constexpr, GATE: tl.constexpr, WEIGHT: tl.constexpr,
+    BIAS: tl.constexpr, SHIFT: tl.constexpr, SCALE: tl.constexpr,
 ):  # fmt: skip
-    """A program finishes a few channels of `sums`, SAMPLES samples at a time, so every sum has one fixed order.
+    """A program finishes some channels of `sums` of one sample.
 
-    by_sample (3, batch, width): of gate, shift, scale. totals (5, width): their sums over samples, weight, bias.
+    by_sample (3, batch, width): of gate, shift, scale. terms (5, batch, width): the same, of weight and of bias.
     """
+    sample = tl.program_id(1).to(tl.int64)
     c = tl.program_id(0) * CHANNELS + tl.arange(0, CHANNELS)
-    inside = c < width
-    gates = tl.zeros((SAMPLES, CHANNELS), tl.float32)
-    shifts = tl.zeros((SAMPLES, CHANNELS), tl.float32)
-    scales = tl.zeros((SAMPLES, CHANNELS), tl.float32)
-    weights = tl.zeros((SAMPLES, CHANNELS), tl.float32)
-    biases = tl.zeros((SAMPLES, CHANNELS), tl.float32)
-    for first in range(0, batch, SAMPLES):
-        b = (first + tl.arange(0, SAMPLES)).to(tl.int64)
-        mask = (b < batch)[:, None] & inside[None, :]
-        slope = tl.zeros((SAMPLES, CHANNELS), tl.float32)
-        level = tl.zeros((SAMPLES, CHANNELS), tl.float32)
-        opening = tl.zeros((SAMPLES, CHANNELS), tl.float32)
-        for start in range(0, parts, PARTS):
-            r = tl.arange(0, SAMPLES * PARTS)
-            sample, p = first + r // PARTS, start + r % PARTS
-            at = ((sample.to(tl.int64) * parts + p) * COUNT * width)[:, None] + c[None, :]
-            there = ((sample < batch) & (p < parts))[:, None] & inside[None, :]
-            if NORM_SUMS:
-                slope += _by_sample(tl.load(sums + at, there, 0.0), SAMPLES, PARTS, CHANNELS)
-                level += _by_sample(tl.load(sums + at + width, there, 0.0), SAMPLES, PARTS, CHANNELS)
-            if GATE:
-                opening += _by_sample(tl.load(sums + at + (COUNT - 1) * width, there, 0.0), SAMPLES, PARTS, CHANNELS)
-        at = b[:, None] * width + c[None, :]
-        plane = batch * width
+    mask = c < width
+    slope = tl.zeros((CHANNELS,), tl.float32)
+    level = tl.zeros((CHANNELS,), tl.float32)
+    opening = tl.zeros((CHANNELS,), tl.float32)
+    for start in range(0, parts, PARTS):
+        p = start + tl.arange(0, PARTS)
+        at = ((sample * parts + p) * COUNT * width)[:, None] + c[None, :]
+        there = (p < parts)[:, None] & mask[None, :]
+        if NORM_SUMS:
+            slope += tl.sum(tl.load(sums + at, there, 0.0), 0)
+            level += tl.sum(tl.load(sums + at + width, there, 0.0), 0)
         if GATE:
-            tl.store(by_sample + at, opening.to(by_sample.dtype.element_ty), mask)
-            gates += opening
-        if SHIFT:
-            tl.store(by_sample + plane + at, level.to(by_sample.dtype.element_ty), mask)
-            shifts += level
-        if SCALE:
-            turned = slope
-            if WEIGHT:
-                turned *= tl.load(weight + c, inside, 0.0).to(tl.float32)[None, :]
-            if BIAS:
-                turned += level * tl.load(bias + c, inside, 0.0).to(tl.float32)[None, :]
-            tl.store(by_sample + 2 * plane + at, turned.to(by_sample.dtype.element_ty), mask)
-            scales += turned
-            channel = tl.broadcast_to(c[None, :], (SAMPLES, CHANNELS))
-            opened = 1 + _modulation(scale, scale_table, b[:, None] * scale_step + channel, channel, mask, SCALE)
-            slope *= opened
-            level *= opened
-        weights += slope
-        biases += level
+            opening += tl.sum(tl.load(sums + at + (COUNT - 1) * width, there, 0.0), 0)
+    at = sample * width + c
+    plane = tl.num_programs(1).to(tl.int64) * width
     if GATE:
-        tl.store(totals + c, tl.sum(gates, 0), inside)
+        tl.store(by_sample + at, opening.to(by_sample.dtype.element_ty), mask)
+        tl.store(terms + at, opening, mask)
     if SHIFT:
-        tl.store(totals + width + c, tl.sum(shifts, 0), inside)
+        tl.store(by_sample + plane + at, level.to(by_sample.dtype.element_ty), mask)
+        tl.store(terms + plane + at, level, mask)
     if SCALE:
-        tl.store(totals + 2 * width + c, tl.sum(scales, 0), inside)
+        turned = slope
+        if WEIGHT:
+            turned *= tl.load(weight + c, mask, 0.0).to(tl.float32)
+        if BIAS:
+            turned += level * tl.load(bias + c, mask, 0.0).to(tl.float32)
+        tl.store(by_sample + 2 * plane + at, turned.to(by_sample.dtype.element_ty), mask)
+        tl.store(terms + 2 * plane + at, turned, mask)
+        opened = 1 + _modulation(scale, scale_table, sample * scale_step + c, c, mask, SCALE)
+        slope *= opened
+        level *= opened
     if WEIGHT:
-        tl.store(totals + 3 * width + c, tl.sum(weights, 0), inside)
+        tl.store(terms + 3 * plane + at, slope, mask)
     if BIAS:
-        tl.store(totals + 4 * width + c, tl.sum(biases, 0), inside)
+        tl.store(terms + 4 * plane + at, level, mask)

@@ -11,8 +11,7 @@ from torch import Tensor
 
 from zoo.ops import triton_launch
 
-CHANNELS = 8  # of a program that finishes sums: 32 bytes, the least that memory hands out
-TILE = 512  # partial sums of a channel that it has in registers at once
+CHANNELS, PARTS = 64, 64  # of a program that finishes sums, at once
 
 
 class Vectors(NamedTuple):
@@ -71,20 +70,20 @@ class Vectors(NamedTuple):
 
 
 def finish(sums: Tensor, x: Tensor, v: Vectors) -> tuple[Tensor, Tensor]:
-    """`Vectors.empty_gradients` filled, by one kernel, from sums (batch, parts, count, width) over parts of x's rows."""
+    """`Vectors.empty_gradients` filled from sums (batch, parts, count, width) over parts of x's rows."""
     from zoo.ops.add_norm.triton_kernels import vector_gradients_kernel
 
     by_sample, totals = v.empty_gradients(x)
     if v.count:
         batch, parts, _, width = sums.shape
-        at_once = min(power_of_two(parts), TILE)
+        terms = sums.new_empty(5, batch, width)
         tensors = [sums if t is None else t for t in (v.weight, v.bias, v.scale, v.scale_table)]
         with triton_launch.on(x.device):
-            vector_gradients_kernel[(-(-width // CHANNELS),)](
-                sums, *tensors, by_sample, totals, step(v.scale), batch, parts, width,
-                SAMPLES=min(power_of_two(batch), TILE // at_once), PARTS=at_once, CHANNELS=CHANNELS, NORM_SUMS=v.normed,
-                COUNT=v.count, **v.switches, num_warps=8,
+            vector_gradients_kernel[(-(-width // CHANNELS), batch)](
+                sums, *tensors, by_sample, terms, step(v.scale), parts, width, PARTS=min(power_of_two(parts), PARTS),
+                CHANNELS=CHANNELS, NORM_SUMS=v.normed, COUNT=v.count, **v.switches,
             )  # fmt: skip
+        torch.sum(terms, 1, out=totals)
     return by_sample, totals
 
 
