@@ -71,7 +71,7 @@ class Vectors(NamedTuple):
 
 
 def finish(sums: Tensor, x: Tensor, v: Vectors) -> tuple[Tensor, Tensor]:
-    """`Vectors.empty_gradients` filled, by one kernel, from sums (batch, parts, count, width) over parts of x's rows."""
+    """`Vectors.empty_gradients` filled by one kernel from sums (batch, parts, count, width) over parts of x's rows."""
     from zoo.ops.add_norm.triton_kernels import vector_gradients_kernel
 
     by_sample, totals = v.empty_gradients(x)
