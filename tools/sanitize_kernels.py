@@ -85,6 +85,7 @@ def cases() -> Iterator[tuple]:
     import torch
 
     from zoo import ops
+    from zoo.ops.add_norm import RowSum
 
     def new(*size: int, dtype=torch.float32):
         return torch.randn(size).to("cuda", dtype).requires_grad_()  # drawn on the CPU: one kernel less to watch
@@ -128,6 +129,13 @@ def cases() -> Iterator[tuple]:
         yield (
             f"add_norm {name}",
             [t for t in norm if t is not None],
+            partial(ops.add_norm, *norm, 1e-5, False),
+        )
+        gate, shift, scale = (RowSum(t, new(200)) for t in (gate, shift, scale))
+        norm = [x, branch, gate, new(200), None, shift, scale]
+        yield (
+            f"add_norm of sums {name}",
+            [x, branch, *gate, norm[3], *shift, *scale],
             partial(ops.add_norm, *norm, 1e-5, False),
         )
 

@@ -50,8 +50,11 @@ def norms():
     check(2e-6, sizes)
     check(2e-6, [(2, 2, 5)], kinds=EVERY[::7])  # which has no divisor in common with their number
     check(8e-3, sizes[:1], dtype=torch.bfloat16, kinds=CASES[6:9])
-    vectors.TILE = 2  # sums over several rounds, of parts or of samples
+    vectors.PARTS = 2  # sums over several rounds
     check(2e-6, [(2, 9, 5), (5, 1, 5)], kinds=[CASES[7]])
+    check_gated_add(1e-6, sizes)
+    operator._rows = lambda rows: 3  # of a program, where there are many
+    check(2e-6, sizes, kinds=[CASES[7], CASES[9]])
     check_gated_add(1e-6, sizes)
 
 

@@ -58,7 +58,9 @@ def case(batch, length, width, kind, dtype=torch.float32, device="cpu"):
 
     def vector(given, i):
         row = rows[i].detach().requires_grad_() if given else None
-        return RowSum(row, new(width, dtype=torch.promote_types(dtype, kind.tables or dtype)).requires_grad_()) if given == "sum" else row
+        if given != "sum":
+            return row
+        return RowSum(row, new(width, dtype=torch.promote_types(dtype, kind.tables or dtype)).requires_grad_())
 
     x, branch = (new(batch, length, width).requires_grad_() if there else None for there in (True, kind.branch))
     affine = [new(width).requires_grad_() if there else None for there in (kind.weight, kind.bias)]

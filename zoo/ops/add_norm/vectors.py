@@ -76,7 +76,7 @@ def finish(sums: Tensor, x: Tensor, v: Vectors) -> tuple[Tensor, Tensor]:
     by_sample, totals = v.empty_gradients(x)
     if v.count:
         batch, parts, _, width = sums.shape
-        terms = sums.new_empty(5, batch, width)
+        terms = torch.empty(5, batch, width, device=sums.device)
         tensors = [sums if t is None else t for t in (v.weight, v.bias, v.scale, v.scale_table)]
         with triton_launch.on(x.device):
             vector_gradients_kernel[(-(-width // CHANNELS), batch)](
