@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 import torch
 from torch import Tensor, nn
 
@@ -9,9 +11,15 @@ from zoo.builder import build, build_process, factory
 from zoo.recipe import Recipe, load_recipe
 
 
+@functools.cache
+def shipped(name: str) -> Recipe:
+    """The recipe as it is, read once; recipes do not change."""
+    return load_recipe(name)
+
+
 def shrunk(name: str) -> Recipe:
     """The recipe with few, narrow blocks on small images, and nothing else changed."""
-    recipe = load_recipe(name)
+    recipe = shipped(name)
     *frames, channels, _, _ = recipe["shape"]
     side = 4 * recipe.get("backbone.patch.size")
     small = [f"shape={[*frames, channels, side, side + side // 2]}", "backbone.width=32", "backbone.depth=5"]

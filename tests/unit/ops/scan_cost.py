@@ -33,7 +33,7 @@ def once(function, leaves) -> float:
     return time.perf_counter() - start
 
 
-def main(function, length: int, rounds: int) -> None:
+def cost(function, length: int, rounds: int) -> dict[str, float]:
     case = scan_case(16, length, 512, 16, torch.float32, without=("D", "z", "dt_bias"))
     case["dt"] = case["dt"].abs() * 0.1
     leaves = [x.requires_grad_() for x in case.values()]
@@ -46,8 +46,10 @@ def main(function, length: int, rounds: int) -> None:
     seconds = [once(function, leaves)]
     peak = memory("VmHWM") - before
     seconds += [once(function, leaves) for _ in range(rounds - 1)]
-    print(json.dumps({"seconds": min(seconds), "bytes": peak}))
+    return {"seconds": min(seconds), "bytes": peak}
 
 
 if __name__ == "__main__":
-    main({"loop": loop, "ours": ours}[sys.argv[1]], int(sys.argv[2]), int(sys.argv[3]))
+    functions, length = {"loop": loop, "ours": ours}, int(sys.argv[1])
+    rounds = json.loads(sys.argv[2])
+    print(json.dumps({name: cost(functions[name], length, count) for name, count in rounds.items()}))

@@ -1,7 +1,8 @@
 """Every CUDA kernel compiles without a GPU, to machine code.
 
-Of the variants that a call may ask for: any three flags in all eight ways, each flag both ways for every number of
-states, every launch in every number format. `--full` compiles the rest of them.
+Of the variants that a call may ask for: any three flags, or two and a launch, in all eight ways, each flag both ways for
+every number of states, every launch in every number format; of the convolution, all eight ways of its flags, each both ways
+for every width and for every format, every width and every format together. `--full` compiles the rest of them.
 """
 
 import functools
@@ -34,16 +35,16 @@ def compiles(source: Path, macros: dict[str, int]) -> None:
     assert code(source, frozenset(macros.items()))[:4] == b"\x7fELF"
 
 
-def test_the_list_has_any_three_flags_in_every_way():
-    for chosen in itertools.combinations(range(5), 3):
-        both = [*ONE_OR_ALL, *map(opposite, ONE_OR_ALL)]
-        assert len({tuple(flags[i] for i in chosen) for flags in both}) == 8
+def test_the_list_has_any_three_of_flags_and_launch_in_every_way():
+    both = [*((*flags, 0) for flags in ONE_OR_ALL), *((*opposite(flags), 1) for flags in ONE_OR_ALL)]
+    for chosen in itertools.combinations(range(6), 3):
+        assert len({tuple(row[i] for i in chosen) for row in both}) == 8
 
 
 @pytest.mark.parametrize("flags", ONE_OR_ALL, ids=str)
 def test_scan_of_sixteen_states(flags):
-    compile_scan(0, 16, 0, flags)
-    compile_scan(1, 16, 0, opposite(flags))
+    compile_scan(0, 16, 0, flags, launches=["many"])
+    compile_scan(1, 16, 0, opposite(flags), launches=["few"])
 
 
 @pytest.mark.long
@@ -69,11 +70,12 @@ def test_scan_in_several_directions(kind):
     compile_scan(kind, 16, 0, (1, 1, 1, 1, 0), DIRECTIONS=1)
 
 
-def compile_scan(kind: int, state: int, group: int, values: tuple[int, ...], **more: int) -> None:
+def compile_scan(kind: int, state: int, group: int, values: tuple[int, ...], launches=("many", "few"), **more) -> None:
     flags = dict(zip(FLAGS, values))
     macros = {"IO_KIND": kind, "STATE": state, "GROUP": group} | flags | more
-    for shape in (plan.MANY_ORDERED if flags["ORDERED"] else plan.MANY, plan.FEW):
-        compiles(FOLDER / "scan_forward.cu", macros | shape.macros())
+    shapes = {"many": plan.MANY_ORDERED if flags["ORDERED"] else plan.MANY, "few": plan.FEW}
+    for launch in launches:
+        compiles(FOLDER / "scan_forward.cu", macros | shapes[launch].macros())
     few_registers = kind == 1 and not flags["ZOH"]
     backward = plan.Backward(64, 3 if few_registers else 2).macros() | {"AGAIN": flags["GATED"]}
     compiles(FOLDER / "scan_backward.cu", macros | backward)
@@ -82,15 +84,40 @@ def compile_scan(kind: int, state: int, group: int, values: tuple[int, ...], **m
     compiles(FOLDER / "scan_reduce.cu", {"IO_KIND": kind, "STATE": state, "ZOH": flags["ZOH"]})
 
 
-@pytest.mark.parametrize("kind", driver.KINDS.values())
-@pytest.mark.parametrize("width", range(2, 9))
-def test_convolution(kind, width):
-    """Each flag both ways in each width and format; all eight together over them."""
-    first = (1, (width >> 1) & 1, width & 1)
-    for flags in (first, opposite(first)):
-        macros = {"IO_KIND": kind, "WIDTH": width, "VEC": 4 if width <= 4 else 2}
-        compiles(conv.SOURCE, macros | dict(zip(("ORDERED", "VECTOR", "SILU"), flags)))
-    compiles(conv.SOURCE, macros | {"ORDERED": 1, "VECTOR": 1, "SILU": 1, "DIRECTIONS": 1})
+CONV_FLAGS = ("ORDERED", "VECTOR", "SILU")
+WIDTHS_AND_KINDS = list(itertools.product(range(2, 9), driver.KINDS.values()))
+
+
+def conv_flags(width: int, kind: int) -> tuple[int, ...]:
+    flags = (1, (width >> 1) & 1, (width >> 2) & 1)
+    return flags if (width + kind) % 2 else opposite(flags)
+
+
+def test_the_list_has_each_flag_of_a_convolution_both_ways_for_each_width_and_format():
+    rows = [(width, kind, *conv_flags(width, kind)) for width, kind in WIDTHS_AND_KINDS]
+    assert len({row[2:] for row in rows}) == 8
+    for fixed, flag in itertools.product((0, 1), (2, 3, 4)):
+        assert len({(row[fixed], row[flag]) for row in rows}) == 2 * len({row[fixed] for row in rows})
+
+
+@pytest.mark.parametrize(("width", "kind"), WIDTHS_AND_KINDS)
+def test_convolution(width, kind):
+    compile_conv(width, kind, conv_flags(width, kind))
+    if width % 3 == kind:  # all directions in one: every width once, every format
+        compile_conv(width, kind, (1, 1, 1), DIRECTIONS=1)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(("width", "kind"), WIDTHS_AND_KINDS)
+def test_convolution_in_every_variant(width, kind):
+    for flags in itertools.product((0, 1), repeat=3):
+        compile_conv(width, kind, flags)
+    compile_conv(width, kind, (1, 1, 1), DIRECTIONS=1)
+
+
+def compile_conv(width: int, kind: int, flags: tuple[int, ...], **more: int) -> None:
+    macros = {"IO_KIND": kind, "WIDTH": width, "VEC": 4 if width <= 4 else 2}
+    compiles(conv.SOURCE, macros | dict(zip(CONV_FLAGS, flags)) | more)
 
 
 def test_sum_of_rows():

@@ -10,8 +10,8 @@ from zoo.errors import CheckpointError
 from zoo.recipe import load_recipe
 
 SETTINGS = [
-    "backbone.width=48", "backbone.depth=3", "backbone.padding.count=1", "data.names=[face-*]", "train.batch=16",
-    "train.val_images=48", "train.val_every=0", "train.preview_every=0", "train.save_every=0", "train.warmup=10",
+    "backbone.width=48", "backbone.depth=3", "backbone.padding.count=1", "data.names=[face-*]", "train.batch=8",
+    "train.val_images=24", "train.val_every=0", "train.preview_every=0", "train.save_every=0", "train.warmup=10",
     "train.workers=0", "train.ema=[0.9]", "train.optimizer.lr=3.0e-3",
 ]  # fmt: skip
 
@@ -45,9 +45,9 @@ def test_a_missing_start_is_an_error_that_says_how_to_do_without(tiny, tmp_path)
 
 def test_weak_to_strong_beats_training_from_scratch_on_the_embedded_set(tmp_path):
     """16 px, then a third as many updates at 32 px, against those alone: the loss on held-out images."""
-    weak = load_recipe("quickstart", [*SETTINGS, "shape=[3, 16, 16]", "train.steps=90"])
+    weak = load_recipe("quickstart", [*SETTINGS, "shape=[3, 16, 16]", "train.steps=60"])
     trained(weak, tmp_path / "weak")
-    strong = load_recipe("quickstart", [*SETTINGS, "train.steps=30", "train.val_every=30"])
+    strong = load_recipe("quickstart", [*SETTINGS, "train.steps=20", "train.val_every=20"])
     trained(strong, tmp_path / "scratch")
     trained(strong.override([f"train.init_from={tmp_path / 'weak'}"]), tmp_path / "strong")
     scratch, strong = (losses(tmp_path / name)[-1]["val_ema"] for name in ("scratch", "strong"))
