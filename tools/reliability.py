@@ -5,7 +5,9 @@
     python tools/reliability.py --full            # all of them, an hour or two
     python tools/reliability.py --gpu --workers 6 # those that need a GPU, added to what is known
     python tools/reliability.py --only 8,9        # some of them
+    python tools/reliability.py --full --at-once 12 --workers 3 --results full.json    # a large machine, minutes
     python tools/reliability.py --page            # only the page, from the results that are there
+    python tools/reliability.py --page full.json  # and from those of another machine, which become part of them
 
 Writes docs/results/reliability.json and docs/reliability.md; the exit code is 1 if a test failed.
 """
@@ -22,6 +24,7 @@ import tempfile
 import time
 import xml.etree.ElementTree as xml
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -57,22 +60,42 @@ def main(argv: list[str] | None = None) -> int:
     p.add_argument("--gpu", action="store_true", help="the tests that need a GPU, and no others")
     p.add_argument("--only", help="numbers of promises, with commas")
     p.add_argument("--workers", type=int, default=1, metavar="N", help="processes, by pytest-xdist (default 1)")
-    p.add_argument("--page", action="store_true", help="write the page from known results")
+    p.add_argument("--at-once", type=int, default=1, metavar="N", help="promises at the same time (default 1)")
+    p.add_argument("--results", type=Path, metavar="FILE", help="write these results alone, and no page")
+    p.add_argument("--page", nargs="*", type=Path, metavar="FILE", help="write the page from known results, and these")
     args = p.parse_args(argv)
-    known = json.loads(RESULTS.read_text()) if RESULTS.exists() else {"promises": {}}
-    chosen = [q for q in promises() if not args.only or str(q.number) in args.only.split(",")]
-    for promise in [] if args.page else chosen:
-        tests = promise.gpu if args.gpu else promise.tests
-        if tests:
-            row = known["promises"].setdefault(str(promise.number), {})
-            row["gpu" if args.gpu else "cpu"] = run(tests, args.full, args.gpu, args.workers)
-            print(f"{promise.number:2} {row}", flush=True)
-            RESULTS.parent.mkdir(parents=True, exist_ok=True)
-            known["promises"] = dict(sorted(known["promises"].items(), key=lambda item: int(item[0])))
-            RESULTS.write_text(json.dumps(known, indent=1) + "\n")
-    PAGE.write_text(page(known["promises"]), encoding="utf-8")
-    rows = [r for row in known["promises"].values() for r in row.values()]
+    place = args.results or RESULTS
+    known = json.loads(place.read_text())["promises"] if place.exists() else {}
+    for file in args.page or []:
+        for number, row in json.loads(file.read_text())["promises"].items():
+            known.setdefault(number, {}).update(row)
+    if args.page is None:
+        chosen = [q for q in promises() if not args.only or str(q.number) in args.only.split(",")]
+        work(chosen, known, place, args)
+    write(known, place)
+    if not args.results:
+        PAGE.write_text(page(known), encoding="utf-8")
+    rows = [r for row in known.values() for r in row.values()]
     return 1 if any(r["failed"] for r in rows) else 0
+
+
+def work(chosen: Sequence[Promise], known: dict[str, Any], place: Path, args: argparse.Namespace) -> None:
+    """Run the tests of some promises; what is known is written after each."""
+    tests = {q.number: q.gpu if args.gpu else q.tests for q in chosen}
+    with ThreadPoolExecutor(args.at_once) as pool:
+        jobs = {pool.submit(run, files, args.full, args.gpu, args.workers): n for n, files in tests.items() if files}
+        for job in as_completed(jobs):
+            row = known.setdefault(str(jobs[job]), {})
+            row["gpu" if args.gpu else "cpu"] = job.result()
+            print(f"{jobs[job]:2} {row}", flush=True)
+            write(known, place)
+
+
+def write(known: dict[str, Any], place: Path) -> None:
+    """By number."""
+    place.parent.mkdir(parents=True, exist_ok=True)
+    ordered = dict(sorted(known.items(), key=lambda item: int(item[0])))
+    place.write_text(json.dumps({"promises": ordered}, indent=1) + "\n")
 
 
 def run(tests: Sequence[str], full: bool, gpu: bool, workers: int) -> dict[str, Any]:

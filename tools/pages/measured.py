@@ -32,9 +32,11 @@ def _quality(result: dict[str, Any], digest: str) -> dict[str, str]:
 
 def _speed(result: dict[str, Any], name: str) -> dict[str, str]:
     """The fastest way of training the recipe as it is."""
-    plain = {c["label"] for c in result.get("contestants", []) if c["recipe"] == name and not c["settings"]}
-    updates = [u for u in result.get("updates", []) if u["contestant"] in plain]
-    if result.get("kind") != "train" or not updates:
+    if result.get("kind") != "train":
+        return {}
+    plain = {c["label"] for c in result["contestants"] if c["recipe"] == name and not c["settings"]}
+    updates = [u for u in result["updates"] if u["contestant"] in plain]
+    if not updates:
         return {}
     best = max(updates, key=lambda update: update["images_per_s"])
     how = f"{best['form']}, batch {best['batch']}, {best['precision']}, one {result['machine']['device']}"

@@ -5,9 +5,13 @@ from __future__ import annotations
 import json
 import os
 import socket
+import time
 from pathlib import Path
 
 from zoo.errors import ZooError
+
+SETTLED = 0.5
+"""Seconds after which nobody still believes that the lock of a dead process is there to be taken."""
 
 
 class Lock:
@@ -21,23 +25,26 @@ class Lock:
         self.mine = {"pid": os.getpid(), "host": socket.gethostname()}
 
     def __enter__(self) -> Lock:
+        aside = self.path.with_name(f"{self.path.name}.{os.getpid()}")
+        aside.write_text(json.dumps(self.mine))
         try:
-            self._create()
+            os.link(aside, self.path)  # whole or not at all: nobody meets an empty one
         except FileExistsError:
-            if self._held():
-                raise ZooError(self._held(), where=str(self.path.parent), fix=f"wait for it, give another --out, or, "
-                               f"if that trainer is gone, delete {self.path}") from None  # fmt: skip
-            self.path.unlink(missing_ok=True)
-            self._create()
+            self._refuse_held()
+            os.replace(aside, self.path)
+            time.sleep(SETTLED)  # of those who take over the same one, the last keeps it
+            self._refuse_held()
+        finally:
+            aside.unlink(missing_ok=True)
         return self
+
+    def _refuse_held(self) -> None:
+        if held := self._held():
+            raise ZooError(held, where=str(self.path.parent), fix="wait for it, give another --out, or, "
+                           f"if that trainer is gone, delete {self.path}")  # fmt: skip
 
     def __exit__(self, *exception: object) -> None:
         self.path.unlink(missing_ok=True)
-
-    def _create(self) -> None:
-        handle = os.open(self.path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o644)
-        with os.fdopen(handle, "w") as file:
-            json.dump(self.mine, file)
 
     def _held(self) -> str:
         """Who trains here, or an empty text for a dead process of this machine."""

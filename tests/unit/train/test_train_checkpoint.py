@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import random
+import signal
+import socket
 
 import pytest
 import torch
@@ -173,3 +175,35 @@ def test_a_stale_lock_is_taken_over(tmp_path, content):
     (tmp_path / "run.lock").write_text(content.replace("HOST", Lock(tmp_path).mine["host"]))
     with Lock(tmp_path):
         assert json.loads((tmp_path / "run.lock").read_text())["pid"] == os.getpid()
+
+
+@pytest.mark.parametrize("content", [None, '{"pid": 4194304, "host": "HOST"}'], ids=["free", "stale"])
+def test_of_many_that_come_at_once_one_gets_the_lock(tmp_path, content):
+    """Processes that start together, by an array job for instance, and find no lock or that of a dead one."""
+    for attempt in range(12):
+        folder = tmp_path / str(attempt)
+        folder.mkdir()
+        if content:
+            (folder / "run.lock").write_text(content.replace("HOST", socket.gethostname()))
+        (ready, go), (heard, say) = os.pipe(), os.pipe()
+        children = [_takes(folder, ready, say) for _ in range(6)]
+        os.write(go, b"x" * 6)
+        answers = b"".join(os.read(heard, 1) for _ in children)
+        for child in children:
+            os.kill(child, signal.SIGKILL)
+            os.waitpid(child, 0)
+        assert sorted(answers) == sorted(b"-----+"), attempt
+
+
+def _takes(folder, ready: int, say: int) -> int:
+    """A process that waits for a byte, tries, says whether it got the lock, and stays."""
+    if child := os.fork():
+        return child
+    os.read(ready, 1)
+    try:
+        Lock(folder).__enter__()
+        os.write(say, b"+")
+    except BaseException as error:
+        os.write(say, b"-" if isinstance(error, ZooError) else b"!")
+    while True:
+        signal.pause()

@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import math
+import re
 
 import numpy as np
 import pytest
@@ -81,6 +82,9 @@ def test_previews_appear_and_change(tiny, tmp_path):
     assert first.size == (18, 18) and first.tobytes() != second.tobytes()
     page = (tmp_path / "index.html").read_text()
     assert all(name in page for name in (*names, "loss.png", "val_ema")) and (tmp_path / "loss.png").exists()
+    used = re.findall(r"""(?:src|href)=["']?([^"'\s>]+)""", page)  # of the folder itself: no server, no network
+    assert len(used) == 8 and all((tmp_path / name).is_file() for name in used)
+    assert not re.search(r"https?:|<script|@import|url\(", page)
 
 
 def test_previews_repeat(tiny, tmp_path):
@@ -124,8 +128,14 @@ def test_logs_drop_what_came_after_the_start_and_a_torn_line(tmp_path):
 
 def test_tensorboard_writes_events(tiny, tmp_path):
     pytest.importorskip("tensorboard")
-    trained(tiny("train.steps=3", "train.loggers=[tensorboard]"), tmp_path)
-    assert list((tmp_path / "tensorboard").iterdir())
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    trained(tiny("train.steps=3", "train.log_every=1", "train.loggers=[jsonl, tensorboard]"), tmp_path)
+    trained(tiny("train.steps=5", "train.log_every=1", "train.loggers=[jsonl, tensorboard]"), tmp_path, resume=True)
+    events = EventAccumulator(str(tmp_path / "tensorboard"))
+    events.Reload()
+    shown = [(event.step, event.value) for event in events.Scalars("loss")]
+    assert shown == [(r["step"], pytest.approx(r["loss"], rel=1e-6)) for r in losses(tmp_path)] and len(shown) == 5
 
 
 def test_tensorboard_says_what_to_install(monkeypatch, tmp_path):
@@ -172,18 +182,23 @@ def test_durations_and_sparklines():
 
 
 def test_a_terminal_gets_a_live_line_and_a_file_plain_ones(tiny):
-    recipe = tiny()
+    recipe = tiny("train.save_every=5")
     settings = section(recipe, "train")()
     state = State.start(recipe, settings, Ranks(CPU))
     for terminal in (True, False):
         out = io.StringIO()
         with Progress(settings, Console(file=out, force_terminal=terminal, width=160, highlight=False)) as screen:
+            screen.usage = lambda speed: {"mfu": 0.16, "memory_gib": 5.62}
             screen.mark(state)
+            state.step = 2
+            screen.show(state, {"loss": 0.25, **screen.measure(state)})
             state.step = 3
             screen.show(state, {"loss": 0.5, **screen.measure(state)})
             screen.say("[saved] it")
         text = out.getvalue()
-        assert "0.5" in text and "images/s" in text and "[saved] it" in text
+        for shown in ("0.5", "images/s", "MFU 16%", "5.6 GiB", " left", "[saved] it"):
+            assert shown in text, shown
+        assert ("saves in 2" in text) == terminal and ("\u2581\u2588" in text) == terminal  # the curve: low, high
         assert ("\x1b[" in text) == terminal
         state.step = 0
 

@@ -33,10 +33,16 @@ def test_an_optimizer_by_name_learns_and_resumes_exactly(tiny, tmp_path, stop_at
     ("{use: torch, name: SDG}", "did you mean 'SGD'"), ("{use: timm, name: loin}", "did you mean 'lion'"),
     ("{use: torch, name: SGD, options: {mometum: 0.9}}", "mometum"),
     ("{use: timm, name: lion, options: {batas: [0.9, 0.9]}}", "batas"), ("{use: torch, name: LBFGS}", "LBFGS"),
+    ("{use: torch, name: SparseAdam}", "SparseAdam"), ("{use: timm, name: adahessian}", "adahessian"),
+    ("{use: torch, name: Rprop, weight_decay: 0.1}", "weight_decay"),
 ])  # fmt: skip
 def test_mistakes_about_optimizers_are_named(tiny, tmp_path, optimizer, message):
     with pytest.raises(RecipeError, match=message):
         trained(tiny(f"train.optimizer={optimizer}", "train.steps=1"), tmp_path)
+
+
+def test_an_optimizer_that_knows_no_weight_decay_is_not_given_any(tiny, tmp_path):
+    assert "finished 2" in trained(tiny("train.optimizer={use: torch, name: Rprop}", "train.steps=2"), tmp_path)
 
 
 @pytest.mark.parametrize(("mode", "precision"), [("block", "bf16"), ("selective", "bf16"), ("block", "fp32")])

@@ -19,13 +19,13 @@ def by_timm(
     weight_decay: float = 0.0,  # on every tensor
     options: dict[str, Any] = {},  # its other arguments, for instance {betas: [0.9, 0.99]}
 ) -> torch.optim.Optimizer:
-    """Any optimizer of timm.
+    """Any optimizer of timm that needs gradients alone.
 
     Raises: RecipeError if there is none of that name, or an option does not fit.
     """
-    from timm.optim import create_optimizer_v2, list_optimizers
+    from timm.optim import create_optimizer_v2, get_optimizer_info, list_optimizers
 
-    known = list_optimizers()
+    known = [n for n in list_optimizers() if not get_optimizer_info(n).second_order]
     if name not in known:
         raise RecipeError(f"timm has no optimizer {name!r}", where="train.optimizer.name", allowed=known, given=name)
     given = {key: tuple(value) if isinstance(value, list) else value for key, value in options.items()}
