@@ -61,7 +61,7 @@ def shares(run: Callable[[], Any], device: torch.device) -> Shares:
 
 
 def _kernels(events: list[Any]) -> Iterator[tuple[str, float]]:
-    """(class, microseconds) of every kernel: those that an operator launched, and the others, of graphs for instance."""
+    """(class, microseconds) of every kernel: those that operators launched, and others, for instance of graphs."""
     owned = [(kernel, event) for event in events for kernel in event.kernels]
     for kernel, event in owned:
         yield of_operator(_chain(event)) or of_kernel(kernel.name), kernel.duration
