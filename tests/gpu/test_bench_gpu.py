@@ -74,3 +74,13 @@ def test_one_scan_against_one_attention_on_a_gpu(tmp_path):
     assert {p["what"] for p in points} == {"scan, 256 channels", "scan, 512 channels", "attention, 4 x 64",
                                            "attention, 2 x 128"}  # fmt: skip
     assert all(p["kernel"] in ("cudnn", "flash") for p in points if p["what"].startswith("attention"))
+
+
+def test_an_update_of_training_in_every_form(tmp_path):
+    words = ["dim_s_cifar", *TINY, "train.precision=bf16", "--batch", "16", "--compile"]
+    assert main(["train", *words, "--out", str(tmp_path), "--name", "x"]) == 0
+    found = {u["form"]: u for u in load(tmp_path / "bench_train_x.json")["updates"]}
+    assert list(found) == ["eager", "graph", "compiled", "compiled, graph"]
+    assert found["graph"]["ms"] < found["eager"]["ms"] and found["graph"]["shares"]["scan"] > 0.05
+    assert found["graph"]["peak_mib"] == pytest.approx(found["eager"]["peak_mib"], rel=0.1)
+    assert found["graph"]["kernels"] == pytest.approx(found["eager"]["kernels"], rel=0.2)

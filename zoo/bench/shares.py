@@ -7,6 +7,7 @@ rule serves both, and kernels may be called anything.
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
@@ -60,14 +61,17 @@ def shares(run: Callable[[], Any], device: torch.device) -> Shares:
 
 
 def _kernels(events: list[Any]) -> Iterator[tuple[str, float]]:
-    """(class, microseconds) of every kernel."""
+    """(class, microseconds) of every kernel: those that operators launched, and others, for instance of graphs."""
     owned = [(kernel, event) for event in events for kernel in event.kernels]
     for kernel, event in owned:
         yield of_operator(_chain(event)) or of_kernel(kernel.name), kernel.duration
-    if not owned:
-        for event in events:
-            if event.device_type == torch.autograd.DeviceType.CUDA:
+    seen = Counter((kernel.name, kernel.duration) for kernel, _ in owned)
+    for event in events:
+        if event.device_type == torch.autograd.DeviceType.CUDA and not event.is_user_annotation:
+            key = event.name, event.device_time_total
+            if not seen[key]:
                 yield of_kernel(event.name), event.device_time_total
+            seen[key] -= seen[key] > 0
 
 
 def _host(events: list[Any]) -> Iterator[tuple[str, float]]:

@@ -77,9 +77,20 @@ class Recorder:
             with torch.cuda.stream(self.stream), capture:  # the first one leaves the stream even if a capture fails
                 result = run()
         except BaseException:
-            with suppress(Exception):  # a capture that ended badly may have left this open
-                torch._C._cuda_endAllocateToPool(self.stream.device_index, self.pool)
+            with suppress(RuntimeError):
+                self._abandon()
             raise
         self.highest = max(self.highest, self.live + torch.cuda.max_memory_allocated(self.device) - before)
         self.live += torch.cuda.memory_allocated(self.device) - before
         return graph.replay, result
+
+    def _abandon(self) -> None:
+        """Closes what torch leaves open when CUDA refuses to end a capture; RuntimeError if there is nothing to close.
+
+        Else no memory would go back to the GPU any more, and chance would wait for a replay (pytorch #180395, #190348).
+        """
+        device = self.stream.device_index
+        torch._C._cuda_endAllocateToPool(device, self.pool)
+        torch._C._cuda_releasePool(device, self.pool)
+        chance = torch.cuda.default_generators[device]
+        chance.graphsafe_set_state(chance.clone_state())

@@ -2,6 +2,7 @@
 
 import os
 import time
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -11,7 +12,7 @@ from zoo.bench.clock import Call, Timing, in_time, measure, ratio
 from zoo.bench.memory import FORGET, mib, peak
 from zoo.bench.op_cases import CPU_CASES, GPU_CASES, Case, inputs, prepare
 from zoo.bench.rates import Rates, rates
-from zoo.bench.shares import of_kernel, of_operator, shares
+from zoo.bench.shares import _kernels, of_kernel, of_operator, shares
 from zoo.ops import dispatch
 from zoo.ops.flops import count_macs
 
@@ -91,6 +92,16 @@ def test_kernels_without_an_operator_have_classes():
              "elementwise", "void selective_scan_fwd_kernel<...>": "scan", "Memcpy DtoD": "copy",
              "conv_backward": "conv", "scan_backward": "scan"}  # fmt: skip
     assert {name: of_kernel(name) for name in names} == names
+
+
+def test_kernels_of_a_graph_count_beside_those_of_operators():
+    on_gpu, on_host = torch.autograd.DeviceType.CUDA, torch.autograd.DeviceType.CPU
+    product = SimpleNamespace(name="nvjet_1", duration=5.0)
+    seen = [("aten::mm", on_host, False, [product]), ("nvjet_1", on_gpu, False, []), ("nvjet_1", on_gpu, False, []),
+            ("selective_scan_fwd", on_gpu, False, []), ("Optimizer.step", on_gpu, True, [])]  # fmt: skip
+    events = [SimpleNamespace(name=name, device_type=where, is_user_annotation=note, kernels=kernels, cpu_parent=None,
+                              device_time_total=5.0) for name, where, note, kernels in seen]  # fmt: skip
+    assert list(_kernels(events)) == [("gemm", 5.0), ("gemm", 5.0), ("scan", 5.0)]
 
 
 @pytest.mark.parametrize(("op", "size"), [("selective_scan", 3), ("causal_conv", 4)])

@@ -227,3 +227,17 @@ def test_who_insists_is_told_why_not(assemble, tiny):
 def test_the_first_screen_says_how_kernels_are_launched(tiny, setting, device, processes, said):
     settings = section(tiny(f"train.cuda_graph={setting}"), "train")()
     assert obstacle(settings, Ranks(torch.device(device), 0, processes)) == said
+
+
+@pytest.mark.parametrize("tight", [False, True])
+def test_graphs_give_way_only_where_memory_is_tight(assemble, tight):
+    state, update, batches, _ = assemble("train.micro_batch=4")
+    found = learned(state, update, batches)
+    update.graphed.recorder.tight = tight
+    update.graphed.make_room()
+    assert len(update.graphed.graphs) == (0 if tight else 2)
+    found |= {f"later {name}": t for name, t in learned(state, update, batches).items()}
+    plain, alone, same_batches, _ = assemble("train.micro_batch=4", graph=False)
+    other = learned(plain, alone, same_batches)
+    assert same(found, other | {f"later {n}": t for n, t in learned(plain, alone, same_batches).items()})
+    assert len(update.graphed.graphs) == 2
