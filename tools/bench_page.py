@@ -12,7 +12,8 @@ from os.path import relpath
 from pathlib import Path
 from typing import Any
 
-from zoo.bench.pictures import draw
+from zoo.bench.figure import Bars, Chart
+from zoo.bench.pictures import draw, pictures
 from zoo.bench.results import KINDS, comparable, load, quoted
 from zoo.bench.tables import Rows, conditions, tables
 from zoo.cli.table import cell_text
@@ -20,6 +21,10 @@ from zoo.cli.table import cell_text
 ROOT = Path(__file__).parents[1]
 TITLES = {"step": "One denoising step", "train": "One update of training", "ops": "Operators",
           "versus": "One scan against one attention"}  # fmt: skip
+TABS = {"figure3": "Steps a millisecond", "time": "Time", "tokens": "Time by tokens", "memory": "Memory",
+        "speed": "Images a second"}  # fmt: skip
+FEW = 6
+"""Rows of a table that stays open."""
 HEAD = """# Benchmarks
 
 Written by `python tools/bench_page.py` from `docs/results/bench_*.json`; do not edit.
@@ -67,18 +72,34 @@ def title(result: dict[str, Any]) -> str:
     attention = f", attention by {result['attention']}" if result.get("attention") else ""
     frames = ", along the frames" if result["axis"] == "frames" else ""
     gradients = ", with gradients" if result.get("backward") else ""
-    return TITLES["step"] + frames + gradients + attention
+    of = " of " + " and ".join(contestant["label"].split(" ")[0] for contestant in result["contestants"][:2])
+    return TITLES["step"] + of + frames + gradients + attention
 
 
 def section(path: Path, result: dict[str, Any], beside: Path) -> Iterator[str]:
     """One result: conditions, pictures, tables."""
     yield f"{conditions(result)}. Data: [{path.name}]({relpath(path, beside)}).\n"
     name = path.stem.removeprefix(f"bench_{result['kind']}_")
-    for picture in draw(result, path.parent, name, png=False):
-        what = picture.stem.removeprefix(f"{path.stem}_").replace("_", " ")
-        yield f"![{what}]({relpath(picture, beside)})\n"
+    drawn = zip(pictures(result).items(), draw(result, path.parent, name, png=False))
+    for (key, chart), file in drawn:
+        alt = f"{chart.title}, {chart.where}: {described(chart)}"
+        yield f'=== "{TABS.get(key, chart.title)}"\n\n    ![{alt}]({relpath(file, beside)})\n'
     for table in tables(result):
-        yield markdown(table)
+        yield folded(table) if len(table.rows) > FEW else markdown(table)
+
+
+def described(chart: Chart | Bars) -> str:
+    """What is drawn in which units, for those who do not see it."""
+    if isinstance(chart, Bars):
+        return f"bars of {chart.unit} for {', '.join(name for name, _ in chart.groups)}"
+    return f"{chart.y_label} against {chart.x_label} for {'; '.join(line.name for line in chart.lines)}"
+
+
+def folded(table: Rows) -> str:
+    """A long table that opens on a click."""
+    title, _, body = markdown(table).partition("\n\n")
+    inside = "\n".join(f"    {line}" for line in body.splitlines())
+    return f'??? note "{title.strip("*")}"\n\n{inside}\n'
 
 
 def markdown(table: Rows) -> str:

@@ -29,6 +29,7 @@ from zoo.parts.protocols import Condition
 OUT = Path(__file__).parent.parent / "docs/parts"
 CELL, GAP, HEAD = 12, 14, 20
 CHUNKS = 16  # colours along one sequence
+BESIDE = 4  # orders in a row
 DEPTH = 9  # blocks of a skip's picture
 WIDTH = 8  # channels of a token
 GIVEN = {"enhancer": (), "feedforward": (DEPTH,)}  # what such a part receives besides the width
@@ -72,7 +73,7 @@ def cell(row: int, column: int, fill: str = "", text: object = "") -> list[str]:
 
 
 def scan_picture(part: registry.Part) -> str:
-    """All orders beside each other, on a square above and on an oblong below; a dot where each sequence begins."""
+    """All orders, four in a row, on squares above and on oblongs below; a dot where each sequence begins."""
     side = SQUARE_SIDE.get(part.name, 8)
     grids = [Grid(side, side), Grid(4, 6)]
     shapes, top = [], 0.0
@@ -82,9 +83,10 @@ def scan_picture(part: registry.Part) -> str:
         orders = [order for p in patterns for order in (p if p.ndim == 3 else [p])]
         for k, order in enumerate(orders):
             label = [word(grid.width * CELL / 2, HEAD - 8, k + 1)]
-            shapes += moved(k * step + GAP, top, label + moved(0, HEAD, lattice(grid) + walk(grid, order)))
-        top += HEAD + grid.height * CELL
-    return picture(f"scan {part.name}: {part.doc}", len(orders) * step + GAP, top + GAP, shapes)
+            place = (k % BESIDE * step + GAP, top + k // BESIDE * (HEAD + grid.height * CELL))
+            shapes += moved(*place, label + moved(0, HEAD, lattice(grid) + walk(grid, order)))
+        top += -(-len(orders) // BESIDE) * (HEAD + grid.height * CELL)
+    return picture(f"scan {part.name}: {part.doc}", min(len(orders), BESIDE) * step + GAP, top + GAP, shapes)
 
 
 def lattice(grid: Grid) -> list[str]:

@@ -14,11 +14,12 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "tools")]
 
-from pages import commands, measured, pictures, python, recipes, shelves  # noqa: E402
+from pages import commands, kernels, measured, pictures, python, recipes, shelves  # noqa: E402
 
 CONDITION = re.compile(r"<!-- if ([\w./-]+) -->\n(.*?)<!-- end -->\n?", re.DOTALL)
 GALLERY = re.compile(r"<!-- gallery (\w+) -->")
 CROSSOVER = re.compile(r"<!-- crossover (.+) -->")
+MEASURED = re.compile(r"<!-- measured (.+), (.+) -->")
 
 
 def generate() -> dict[str, str]:
@@ -39,11 +40,13 @@ def on_files(files: Any, config: Any) -> Any:
 def on_page_markdown(text: str, *, page: Any, config: Any, files: Any) -> str:
     """MkDocs: what stands between `<!-- if FILE -->` and `<!-- end -->` stays if that file exists, here or in docs/.
 
-    `<!-- gallery KIND -->` becomes the drawings of a shelf, `<!-- crossover FILE, OURS, OTHER, SIZE -->` two sentences.
+    `<!-- gallery KIND -->` becomes the drawings of a shelf, `<!-- crossover FILE, OURS, OTHER, SIZE -->` two sentences,
+    `<!-- measured TABLE, FILE -->` a table of the kernel page.
     """
     docs = Path(config.docs_dir)
     text = CONDITION.sub(lambda m: m[2] if (docs / m[1]).exists() or (ROOT / m[1]).exists() else "", text)
     text = CROSSOVER.sub(lambda m: measured.crossover(*m[1].split(", ")), text)
+    text = MEASURED.sub(lambda m: kernels.table(m[1], m[2]), text)
     return GALLERY.sub(lambda m: pictures.gallery(m[1], page.file.src_uri), text)
 
 

@@ -15,7 +15,8 @@ sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[2] / "too
 @pytest.fixture(scope="session")
 def tiny_run(tmp_path_factory) -> Path:
     """The folder of the quickstart, trained for two updates."""
-    from story import TINY, entry
+    from small import TINY
+    from story import entry
 
     place = tmp_path_factory.mktemp("tiny") / "runs/quickstart"
     assert entry("zoo-train")(["quickstart", "--out", str(place), *TINY]) == 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -63,6 +64,35 @@ def test_the_sentence_of_the_first_page_is_the_benchmarks(measured, tmp_path):
     (tmp_path / "bench.json").write_text(json.dumps(result))
     text = measured.crossover("bench.json", "DiM-H", "U-ViT 24x64", "1536")
     assert "80 ms a step at 1536 px" in text and "257 ms" in text and "121 ms" in text and "about 990 px" in text
+
+
+def test_tables_of_the_kernel_page_follow_the_files_and_say_which_goals_are_missed(measured, tmp_path):
+    from pages import kernels  # type: ignore[import-not-found]
+
+    def case(shape, backend, rate):
+        return {"case": f"selective_scan backward ({shape})", "backend": backend, "ms": 1.0, "rate": rate * 1e9,
+                "of_bound": 0.154}  # fmt: skip
+
+    rates = dict(zip(kernels.RATES["backward"], (700, 639.4, 950, 441)))
+    cases = [case(shape, "cuda", rate) for shape, rate in rates.items()]
+    cases += [case("32,3072,273", "mamba_ssm, channel-first", 131)]
+    result = {"machine": {"device": "H", "date": "2026"}, "cases": cases}
+    (tmp_path / "ops.json").write_text(json.dumps(result))
+    text = kernels.table("scan backward", "ops.json")
+    assert "| 32, 3072, 273 | 131 | **639** | 15 % | 640 | 900 |" in text
+    assert "| 8, 3072, 1056 |  | 950 | 15 % | 640 | 900 |" in text
+    assert "holds in 3 of 4 rows, bold where it does not; “aim” is reached in 1. H, 2026." in text
+
+
+def test_no_measured_table_of_the_kernel_page_is_typed():
+    from pages import kernels  # type: ignore[import-not-found]
+
+    text = (ROOT / "docs/kernels.md").read_text(encoding="utf-8")
+    placed = re.findall(r"<!-- measured (.+), (.+) -->", text)
+    assert sorted(name for name, _ in placed) == ["convolution", "scan backward", "scan forward", "step"]
+    assert not [line for line in text.splitlines() if line.startswith("|") and "must" in line]
+    for name, file in placed:
+        assert kernels.table(name, file).count("\n|") > 2
 
 
 def test_failures_are_cut_from_the_sheet_and_drawn_at_the_sizes_that_they_claim(tiny_run, tmp_path, monkeypatch):

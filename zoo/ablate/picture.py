@@ -17,7 +17,7 @@ SHARP, HEIGHT, PANEL, MARGIN = 2, 420, 520, 64
 INK, FAINT, PAPER = (60, 64, 72), (228, 230, 235), (255, 255, 255)
 COLORS = [(60, 64, 72), (46, 98, 172), (214, 110, 36), (38, 138, 92), (180, 60, 120), (130, 96, 190), (150, 130, 40),
           (40, 150, 170), (170, 70, 60), (110, 120, 130)]  # fmt: skip
-LEGIBLE = 240
+LEGIBLE = 560
 Points = list[tuple[float, float]]
 
 
@@ -97,17 +97,17 @@ def bars(pen: ImageDraw.ImageDraw, left: int, figures: dict[str, Figure], order:
 
 
 def draw_samples(report: Report, scale: int, path: Path) -> Path | None:
-    """The samples of every row side by side, from the same noise; None if there are none."""
+    """The samples of every row, one row below another, from the same noise; None if there are none."""
     found = [(row.label, report.study.samples(row, scale)) for row in report.rows]
     pictures = [(label, file) for label, file in found if file.exists()]
     if not pictures:
         return None
-    columns = []
+    sheets = []
     for _, file in pictures:
         with Image.open(file) as sheet:
             larger = max(1, round(LEGIBLE / sheet.width))
-            columns.append(sheet.convert("RGB").resize((sheet.width * larger, sheet.height * larger), 0))
-    return save_picture(strip(columns, [label for label, _ in pictures]), path)
+            sheets.append(sheet.convert("RGB").resize((sheet.width * larger, sheet.height * larger), 0))
+    return save_picture(strip(sheets, [label for label, _ in pictures], down=True), path)
 
 
 def even(low: float, high: float, most: int = 6) -> list[float]:

@@ -23,7 +23,7 @@ from zoo.train import checkpoint
 from zoo.train.loop import train
 from zoo.weights.load import from_pretrained
 
-COLUMNS = 4
+COLUMNS = 8
 
 
 class Unfinished(KeyboardInterrupt):

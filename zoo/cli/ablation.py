@@ -23,6 +23,9 @@ from zoo.recipe import Recipe, load_recipe
 from zoo.train.lock import Lock
 from zoo.train.progress import duration
 
+LONG = 30 * 86400
+"""Seconds from which on a plan says how to shorten it."""
+
 
 def study_of(args: argparse.Namespace, command: str = "") -> tuple[Study, list[str]]:
     """The study that was asked for, checked and counted, and why parts of a shelf were left out.
@@ -89,7 +92,9 @@ def show_plan(study: Study, device: str) -> None:
                 "measuring", "weights and states", "activations"], lines)])  # fmt: skip
     left = sum(found[task["rows"][0]["label"]].training for task in todo)
     left += sum(found[row["label"]].measuring for task in todo for row in task["rows"])
-    print(f"about {duration(left / len(devices))} to go on {', '.join(devices)}; activations are those of a whole "
+    seconds = left / len(devices)
+    advice = ": use a GPU, or fewer with --max-images and --count" if seconds > LONG else ""
+    print(f"about {duration(seconds)} to go on {', '.join(devices)}{advice}; activations are those of a whole "
           "batch without recomputation; batches are split when memory runs out")
 
 

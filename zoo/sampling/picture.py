@@ -37,22 +37,28 @@ def grid(images: Sequence[np.ndarray], columns: int | None = None, gap: int = 2)
     return sheet
 
 
-def strip(pictures: Sequence[Image.Image], captions: Sequence[str]) -> Image.Image:
+def strip(pictures: Sequence[Image.Image], captions: Sequence[str], *, down: bool = False) -> Image.Image:
     """Pictures from left to right with a caption above each: one model beside another, or one over time.
+
+    Args:
+        down: from top to bottom instead, for wide ones.
 
     Raises: ShapeError unless there is one caption a picture.
     """
     if not pictures or len(pictures) != len(captions):
         raise ShapeError(f"{len(pictures)} pictures and {len(captions)} captions", fix="give one caption a picture")
-    font = ImageFont.load_default(CAPTION)
-    widths = [max(p.width, int(np.ceil(font.getlength(c)))) for p, c in zip(pictures, captions)]
-    top = CAPTION + MARGIN
-    sheet = Image.new("RGB", (sum(widths) + MARGIN * (len(widths) - 1), top + max(p.height for p in pictures)), WHITE)
-    pen, left = ImageDraw.Draw(sheet), 0
-    for picture, caption, width in zip(pictures, captions, widths):
-        pen.text((left, MARGIN // 4), caption, fill=BLACK, font=font)
-        sheet.paste(picture, (left, top))
-        left += width + MARGIN
+    font, top = ImageFont.load_default(CAPTION), CAPTION + MARGIN
+    sizes = [(max(p.width, int(np.ceil(font.getlength(c)))), top + p.height) for p, c in zip(pictures, captions)]
+    along, across = (1, 0) if down else (0, 1)
+    whole = [0, 0]
+    whole[along] = sum(size[along] for size in sizes) + MARGIN * (len(sizes) - 1)
+    whole[across] = max(size[across] for size in sizes)
+    sheet, place = Image.new("RGB", (whole[0], whole[1]), WHITE), [0, 0]
+    pen = ImageDraw.Draw(sheet)
+    for picture, caption, size in zip(pictures, captions, sizes):
+        pen.text((place[0], place[1] + MARGIN // 4), caption, fill=BLACK, font=font)
+        sheet.paste(picture, (place[0], place[1] + top))
+        place[along] += size[along] + MARGIN
     return sheet
 
 

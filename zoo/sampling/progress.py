@@ -62,10 +62,15 @@ class Progress:
         return f"sampling {int(self.done):,}/{self.total:,} images, {rate:.3g} images/s, {duration(left)} left"
 
 
+YEAR = 365.25 * 86400
+
+
 def duration(seconds: float) -> str:
-    """Seconds in words: "3 h 12 min"."""
+    """Seconds in words: "3 h 12 min"; from two years on "883 years"."""
     if not math.isfinite(seconds):
         return "?"
+    if seconds >= 2 * YEAR:
+        return f"{seconds / YEAR:,.0f} years"
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     days, hours = divmod(hours, 24)

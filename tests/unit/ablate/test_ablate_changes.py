@@ -29,6 +29,14 @@ def test_every_optional_slot_of_a_recipe_can_be_dropped_and_the_rest_takes_two_s
         assert changed.get(slot)["use"] == "none" and all(map(math.isfinite, losses)), slot
 
 
+@pytest.mark.parametrize("name", [n for n in SMALL if any("." not in s for s in optional_slots(load_recipe(n)))])
+def test_what_is_dropped_outside_the_backbone_leaves_the_trained_weights_as_they_are(name):
+    recipe = load_recipe(name)
+    for slot in (s for s in optional_slots(recipe) if not s.startswith("backbone.")):
+        changed = drop(recipe, slot).over(recipe)
+        assert changed.get(slot)["use"] == "none" and training_key(changed) == training_key(recipe), slot
+
+
 def test_a_slot_that_is_none_already_is_not_offered():
     recipe = load_recipe(DIM, ["backbone.padding=none"])
     assert "padding" in droppable(load_recipe(DIM)) and "padding" not in droppable(recipe)

@@ -175,8 +175,8 @@ def test_smoothing_keeps_a_constant():
 
 
 def test_durations_and_sparklines():
-    assert [duration(s) for s in (0, 59, 61, 3600 * 5 + 180, 86400 * 2 + 3600, math.nan)] == [
-        "0 s", "59 s", "1 min 1 s", "5 h 3 min", "2 d 1 h", "?"]  # fmt: skip
+    assert [duration(s) for s in (0, 59, 61, 3600 * 5 + 180, 86400 * 2 + 3600, 86400 * 322593, math.nan)] == [
+        "0 s", "59 s", "1 min 1 s", "5 h 3 min", "2 d 1 h", "883 years", "?"]  # fmt: skip
     assert sparkline([1, 10, 100]) == "▁▄█" or sparkline([1, 10, 100]) == "▁▅█"
     assert sparkline([]) == "" and len(sparkline([1.0, 1.0, math.nan])) == 2
 
