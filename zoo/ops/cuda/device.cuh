@@ -38,6 +38,14 @@ template <> INLINE void store2<float>(float* p, float2 v) { *(float2*)p = v; }
 template <class T> INLINE void store1(T* p, float v) { p->bits = (unsigned short)pack(float2{v, 0.f}, T{}); }
 template <> INLINE void store1<float>(float* p, float v) { *p = v; }
 
+// To global memory, under a predicate: an `if` around a store would be a branch, which nothing is moved across.
+template <class T> INLINE void store2_if(bool there, T* to, float2 v) {
+  asm volatile("{.reg .pred p; setp.ne.b32 p, %0, 0; @p st.global.b32 [%1], %2;}" ::"r"((int)there), "l"(to), "r"(pack(v, T{})) : "memory");
+}
+template <> INLINE void store2_if<float>(bool there, float* to, float2 v) {
+  asm volatile("{.reg .pred p; setp.ne.b32 p, %0, 0; @p st.global.v2.f32 [%1], {%2, %3};}" ::"r"((int)there), "l"(to), "f"(v.x), "f"(v.y) : "memory");
+}
+
 // Stores of channels c, c + 1 of a row. PAIR: rows are even, both exist or neither.
 template <bool PAIR, class T> INLINE void store_pair(T* row, int c, int channels, float2 v) {
   if constexpr (PAIR) { if (c < channels) store2(row + c, v); }

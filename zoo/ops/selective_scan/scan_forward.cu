@@ -292,8 +292,11 @@ INLINE void produce(const Params& p, float* stages, IO* raw_all, int* ring, barr
           }
           result[j] = s;
         }
-        if constexpr (GROUP == 0 || GROUP == 3) UNROLL for (int j = 0; j < 4; j++)
-          if (t0 + t + j < steps) store_pair<VECTOR>(row_at(y, row[j], p.y_row), 0, left - c, result[j]);
+        if constexpr (GROUP == 0 || GROUP == 3) UNROLL for (int j = 0; j < 4; j++) {
+          IO* const to = row_at(y, row[j], p.y_row);
+          if constexpr (VECTOR) store2_if(t0 + t + j < steps && c < left, to, result[j]);
+          else if (t0 + t + j < steps) store_pair<false>(to, 0, left - c, result[j]);
+        }
       }
     }
     __syncwarp();
