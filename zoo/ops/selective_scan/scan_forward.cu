@@ -167,24 +167,22 @@ INLINE void produce(const Params& p, float* stages, IO* raw_all, int* ring, barr
     UNROLL for (int i = 0; i < COPIES_N; i++) copy_row_n[i] = position(k, (lane + 32 * i) / (N / W) % T);
   };
   auto fetch = [&](int k, int slot) {  // raw rows of the k-th tile, asynchronously
-    if (own + k * PRODUCERS < tiles) {
-      const int t0 = step_of(k);
-      IO* raw = mine + slot * RAW;
-      UNROLL for (int i = 0; i < T * (CH / W); i += 32) {
-        const int t = copy_t + i / (CH / W);
-        const bool in = t0 + t < steps;
-        const int row = ORDERED ? copy_row[i / 32] : in ? t0 + t : 0, valid = in ? have : 0;
-        IO* to = raw + raw_row(t) * CH + copy_c;
-        copy16<VECTOR>(to, row_at(u, row, p.u_row), valid);
-        copy16<VECTOR>(to + TP * CH, row_at(dt, row, p.dt_row), valid);
-        if constexpr (GATED) copy16<VECTOR>(to + 2 * TP * CH, row_at(z, row, p.z_row), valid);
-      }
-      UNROLL for (int j = lane; j < 2 * T * (N / W); j += 32) {
-        const int t = j / (N / W) % T;
-        const bool in = t0 + t < steps, is_C = j >= T * (N / W);
-        const int row = ORDERED ? copy_row_n[j / 32] : in ? t0 + t : 0;
-        copy16<VECTOR>(raw + (is_C ? RAW_C : RAW_B) + raw_row(t) * N + n_c, row_at(is_C ? C : B, row, is_C ? p.C_row : p.B_row), in ? have_n : 0);
-      }
+    const int t0 = step_of(k);
+    IO* raw = mine + slot * RAW;
+    UNROLL for (int i = 0; i < T * (CH / W); i += 32) {
+      const int t = copy_t + i / (CH / W);
+      const bool in = t0 + t < steps;
+      const int row = ORDERED ? copy_row[i / 32] : in ? t0 + t : 0, valid = in ? have : 0;
+      IO* to = raw + raw_row(t) * CH + copy_c;
+      copy16<VECTOR>(to, row_at(u, row, p.u_row), valid);
+      copy16<VECTOR>(to + TP * CH, row_at(dt, row, p.dt_row), valid);
+      if constexpr (GATED) copy16<VECTOR>(to + 2 * TP * CH, row_at(z, row, p.z_row), valid);
+    }
+    UNROLL for (int j = lane; j < 2 * T * (N / W); j += 32) {
+      const int t = j / (N / W) % T;
+      const bool in = t0 + t < steps, is_C = j >= T * (N / W);
+      const int row = ORDERED ? copy_row_n[j / 32] : in ? t0 + t : 0;
+      copy16<VECTOR>(raw + (is_C ? RAW_C : RAW_B) + raw_row(t) * N + n_c, row_at(is_C ? C : B, row, is_C ? p.C_row : p.B_row), in ? have_n : 0);
     }
     fetch_positions(k + 2);
     copy_commit();
@@ -210,13 +208,15 @@ INLINE void produce(const Params& p, float* stages, IO* raw_all, int* ring, barr
   }
   IO* const y = p.y + out * p.channels + d0 + c;
   int slot = 0, round = 0;
+  // No step is left out in the first round, which has nothing to finish, and in the last, which has nothing to prepare: a
+  // branch would keep the assembler from mixing what is before it with what is after.
   for (int i = own; i < tiles + PRODUCERS; i += PRODUCERS, round++) {
     const int old = slot == 0 ? RAW_SLOTS - 1 : slot - 1;
     copy_wait<1>();
     __syncwarp();
     const IO* raw = mine + slot * RAW;
     float d[ITEMS][2][4], x[ITEMS][2][4], v[ITEMS][2][4];
-    if (i < tiles) UNROLL for (int m = 0; m < ITEMS; m++) {
+    UNROLL for (int m = 0; m < ITEMS; m++) {
       const int t = 4 * ((lane + 32 * m) / (CH / 2));
       UNROLL for (int j = 0; j < 4; j++) {
         const IO* from = raw + (raw_row(t) + j) * CH + c;
@@ -228,17 +228,15 @@ INLINE void produce(const Params& p, float* stages, IO* raw_all, int* ring, barr
         }
       }
     }
-    if (i >= PRODUCERS) barrier_wait(done + own, (round - 1) & 1);
-    if (i < tiles) {
-      UNROLL for (int m = 0; m < ITEMS; m++) {
-        const int t = 4 * ((lane + 32 * m) / (CH / 2));
-        UNROLL for (int e = 0; e < 2; e++) {
-          store_vector<4>(stage + DT + channel_row(c + e) + t, d[m][e]);
-          store_vector<4>(stage + DU + channel_row(c + e) + t, x[m][e]);
-        }
+    barrier_wait(done + own, (round - 1) & 1);  // in the first round there is nothing to wait for
+    UNROLL for (int m = 0; m < ITEMS; m++) {
+      const int t = 4 * ((lane + 32 * m) / (CH / 2));
+      UNROLL for (int e = 0; e < 2; e++) {
+        store_vector<4>(stage + DT + channel_row(c + e) + t, d[m][e]);
+        store_vector<4>(stage + DU + channel_row(c + e) + t, x[m][e]);
       }
     }
-    if (i >= PRODUCERS) UNROLL for (int m = 0; m < ITEMS; m++) {  // sums of the stage's last tile, before consumers overwrite them
+    UNROLL for (int m = 0; m < ITEMS; m++) {  // sums of the stage's last tile, before consumers overwrite them
       const int t = 4 * ((lane + 32 * m) / (CH / 2));
       UNROLL for (int e = 0; e < 2; e++) {
         const float* from = stage + SUM + channel_row(c + e) + t;
@@ -250,53 +248,50 @@ INLINE void produce(const Params& p, float* stages, IO* raw_all, int* ring, barr
         }
       }
     }
-    if (i < tiles) {
-      UNROLL for (int j = lane; j < T * 2; j += 32) {
-        const int n = 2 * (j % 8), t = 4 * (j / 8);
-        float b[2][4];
-        UNROLL for (int e = 0; e < 4; e++) {
-          const float2 f = load2(raw + RAW_B + (raw_row(t) + e) * N + n);
-          b[0][e] = ZOH ? f.x : f.x * LN2;
-          b[1][e] = ZOH ? f.y : f.y * LN2;
-        }
-        store_vector<4>(stage + BT + state_row(n) + t, b[0]);
-        store_vector<4>(stage + BT + state_row(n + 1) + t, b[1]);
-        float f[8];
-        UNROLL for (int e = 0; e < 4; e++) *(float2*)&f[2 * e] = load2(raw + RAW_C + raw_row(j >> 1) * N + (j & 1) * 8 + 2 * e);
-        store_vector<8>(stage + CT + j * 8, f);
+    UNROLL for (int j = lane; j < T * 2; j += 32) {
+      const int n = 2 * (j % 8), t = 4 * (j / 8);
+      float b[2][4];
+      UNROLL for (int e = 0; e < 4; e++) {
+        const float2 f = load2(raw + RAW_B + (raw_row(t) + e) * N + n);
+        b[0][e] = ZOH ? f.x : f.x * LN2;
+        b[1][e] = ZOH ? f.y : f.y * LN2;
       }
-      __syncwarp();
-      if (lane == 0) barrier_arrive(full + own);
+      store_vector<4>(stage + BT + state_row(n) + t, b[0]);
+      store_vector<4>(stage + BT + state_row(n + 1) + t, b[1]);
+      float f[8];
+      UNROLL for (int e = 0; e < 4; e++) *(float2*)&f[2 * e] = load2(raw + RAW_C + raw_row(j >> 1) * N + (j & 1) * 8 + 2 * e);
+      store_vector<8>(stage + CT + j * 8, f);
     }
+    __syncwarp();
+    if (lane == 0) barrier_arrive(full + own);
     read_positions(round + 2);
-    if (i >= PRODUCERS) {  // finish tile i - PRODUCERS; its raw rows are still there
-      const int t0 = step_of(round - 1);
-      const IO* raw2 = mine + old * RAW;
-      UNROLL for (int m = 0; m < ITEMS; m++) {
-        const int t = 4 * ((lane + 32 * m) / (CH / 2));
-        float2 result[4];
-        int row[4];
-        if constexpr (ORDERED) *(int4*)row = *(const int4*)(ring + (round - 1) % RING * T + t);
-        else UNROLL for (int j = 0; j < 4; j++) row[j] = t0 + t + j;
-        UNROLL for (int j = 0; j < 4; j++) {
-          const IO* from = raw2 + (raw_row(t) + j) * CH + c;
-          float2 s = {v[m][0][j], v[m][1][j]};
-          float* part = p.partial + (out + row[j]) * p.channels + d0 + c;
-          if constexpr (GROUP > 1) if (t0 + t + j < steps) { if (c < left) s.x += part[0]; if (c + 1 < left) s.y += part[1]; }
-          if constexpr (GROUP == 1 || GROUP == 2) { if (t0 + t + j < steps) store_pair<false>(part - c, c, left, s); continue; }
-          const float2 u2 = load2(from);
-          s = {fmaf(D[0], u2.x, s.x), fmaf(D[1], u2.y, s.y)};
-          if constexpr (GATED) {
-            const float2 z2 = load2(from + 2 * TP * CH);
-            s = {s.x * z2.x * sigmoid(z2.x), s.y * z2.y * sigmoid(z2.y)};
-          }
-          result[j] = s;
+    // finish tile i - PRODUCERS; its raw rows are still there
+    const int t0 = step_of(round - 1), end = i >= PRODUCERS ? steps : t0 - T;
+    const IO* raw2 = mine + old * RAW;
+    UNROLL for (int m = 0; m < ITEMS; m++) {
+      const int t = 4 * ((lane + 32 * m) / (CH / 2));
+      float2 result[4];
+      int row[4];
+      if constexpr (ORDERED) *(int4*)row = *(const int4*)(ring + (round + RING - 1) % RING * T + t);
+      else UNROLL for (int j = 0; j < 4; j++) row[j] = t0 + t + j;
+      UNROLL for (int j = 0; j < 4; j++) {
+        const IO* from = raw2 + (raw_row(t) + j) * CH + c;
+        float2 s = {v[m][0][j], v[m][1][j]};
+        float* part = p.partial + (out + row[j]) * p.channels + d0 + c;
+        if constexpr (GROUP > 1) if (t0 + t + j < end) { if (c < left) s.x += part[0]; if (c + 1 < left) s.y += part[1]; }
+        if constexpr (GROUP == 1 || GROUP == 2) { if (t0 + t + j < end) store_pair<false>(part - c, c, left, s); continue; }
+        const float2 u2 = load2(from);
+        s = {fmaf(D[0], u2.x, s.x), fmaf(D[1], u2.y, s.y)};
+        if constexpr (GATED) {
+          const float2 z2 = load2(from + 2 * TP * CH);
+          s = {s.x * z2.x * sigmoid(z2.x), s.y * z2.y * sigmoid(z2.y)};
         }
-        if constexpr (GROUP == 0 || GROUP == 3) UNROLL for (int j = 0; j < 4; j++) {
-          IO* const to = row_at(y, row[j], p.y_row);
-          if constexpr (VECTOR) store2_if(t0 + t + j < steps && c < left, to, result[j]);
-          else if (t0 + t + j < steps) store_pair<false>(to, 0, left - c, result[j]);
-        }
+        result[j] = s;
+      }
+      if constexpr (GROUP == 0 || GROUP == 3) UNROLL for (int j = 0; j < 4; j++) {
+        IO* const to = row_at(y, row[j], p.y_row);
+        if constexpr (VECTOR) store2_if(t0 + t + j < end && c < left, to, result[j]);
+        else if (t0 + t + j < end) store_pair<false>(to, 0, left - c, result[j]);
       }
     }
     __syncwarp();
