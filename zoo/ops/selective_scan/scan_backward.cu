@@ -341,13 +341,15 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS) scan_backward(
           dD[e] = fmaf(gy, uu[e], dD[e]);
           db[e] += in ? rt[e] : 0.f;  // beyond `top` the sums are not there
         }
-        if (in) {
-          const size_t at = own + (size_t)row * p.channels;  // all results lie alike: no pointer of each is held
-          store_pair<VECTOR>(p.gu + at, 0, left - cc, float2{ru[0], ru[1]});
-          store_pair<VECTOR>(p.gdt + at, 0, left - cc, float2{rt[0], rt[1]});
-          if constexpr (GATED) store_pair<VECTOR>(p.gz + at, 0, left - cc, float2{rz[0], rz[1]});
-                    if constexpr (AGAIN) store_pair<VECTOR>(p.y + at, 0, left - cc, float2{ry[0], ry[1]});
-        }
+        const size_t at = own + (size_t)row * p.channels;  // all results lie alike: no pointer of each is held
+        auto put = [&](IO* to, float (&v)[2]) {
+          if constexpr (VECTOR) store2_if(in && cc < left, to + at, float2{v[0], v[1]});
+          else if (in) store_pair<false>(to + at, 0, left - cc, float2{v[0], v[1]});
+        };
+        put(p.gu, ru);
+        put(p.gdt, rt);
+        if constexpr (GATED) put(p.gz, rz);
+        if constexpr (AGAIN) put(p.y, ry);
       }
     }
     if (tile == first) { __syncthreads(); sum_warps(tile); }
