@@ -201,6 +201,9 @@ def several(figures: dict[str, Any]) -> list[str]:
         figure = "none" if found["figure"] is None else f"{found['figure']:.3g}"
         bound = f"{found['bound']:g}" if found["bound"] or "efficiency" not in claim else "none"
         rows.append(f"| {words} | {figure} | {bound} | {'yes' if found['good'] else '**no**'} |")
+    unseen = [words.format(*counts[:2]) for claim, words in CLAIMS.items()
+              if not any(seen.startswith(claim) for seen in figures.get("verdicts", {}))]  # fmt: skip
+    rows += ["", f"Not seen yet: {'; '.join(unseen)}."] if unseen else []
     rows += ["", "Speed of updates on random inputs in bf16, not compiled, as many images on every GPU:", "",
              "| | images/s | images a GPU | at a time | GiB a GPU |", "|---|--:|--:|--:|--:|"]  # fmt: skip
     rows += [f"| {name.removeprefix('speed_').replace('_', ' ')} | {row['images_per_second']:,.0f} | "

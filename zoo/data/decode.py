@@ -11,7 +11,7 @@ from functools import cache
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from zoo.data.protocols import Fit
 from zoo.errors import DataError
@@ -37,6 +37,8 @@ def decode(source: bytes | Path | np.ndarray, size: tuple[int, int] | None = Non
         return np.array(fitted(image, size, fit) if size else image)
     except DataError:
         raise
+    except UnidentifiedImageError as error:  # its text is an address in memory
+        raise DataError("not a readable image: of no known format") from error
     except Exception as error:  # Pillow's readers raise nearly anything on damaged files
         raise DataError(f"not a readable image ({type(error).__name__}: {error})") from error
 

@@ -144,6 +144,8 @@ def learn(state: State, run: Run, feed: Feed, screen: Progress, stop: Stop) -> N
         if looked or record:
             screen.mark(state)
         update(state, next(batches))
+        if state.step == start + 1:
+            state.files()  # an optimizer that cannot be saved is told while there is nothing to lose
         screen.tick(state)
     run.check_saved()
 

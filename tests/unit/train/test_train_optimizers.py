@@ -6,7 +6,7 @@ import pytest
 import torch
 from tiny_runs import losses, same, tensors, trained
 
-from zoo.errors import RecipeError
+from zoo.errors import CheckpointError, RecipeError
 from zoo.train.parallel import keep_dear
 from zoo.train.step import Objective
 
@@ -43,6 +43,20 @@ def test_mistakes_about_optimizers_are_named(tiny, tmp_path, optimizer, message)
 
 def test_an_optimizer_that_knows_no_weight_decay_is_not_given_any(tiny, tmp_path):
     assert "finished 2" in trained(tiny("train.optimizer={use: torch, name: Rprop}", "train.steps=2"), tmp_path)
+
+
+def test_an_optimizer_that_cannot_be_saved_is_refused_after_one_update(tiny, tmp_path, monkeypatch):
+    plain, steps = torch.optim.SGD.step, []
+
+    def step(self):
+        steps.append(plain(self))
+        for parameter in self.param_groups[0]["params"]:
+            self.state[parameter]["factors"] = [torch.ones(2)]
+
+    monkeypatch.setattr(torch.optim.SGD, "step", step)
+    with pytest.raises(CheckpointError, match=r"SGD keeps a list as 'factors'.*use another optimizer"):
+        trained(tiny("train.optimizer={use: torch, name: SGD}", "train.steps=20"), tmp_path)
+    assert len(steps) == 1
 
 
 @pytest.mark.parametrize(("mode", "precision"), [("block", "bf16"), ("selective", "bf16"), ("block", "fp32")])
