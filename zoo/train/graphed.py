@@ -30,7 +30,7 @@ def obstacle(settings: Train, ranks: Ranks) -> str:
     if settings.cuda_graph is False:
         return "train.cuda_graph=false"
     if ranks.device.type != "cuda":
-        return insisted(settings, f"a {ranks.device.type} has no CUDA graphs")
+        return insisted(settings, "graphs need a CUDA device")
     return insisted(settings, "several processes share the gradients") if ranks.size > 1 else ""
 
 

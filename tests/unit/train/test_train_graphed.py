@@ -214,7 +214,7 @@ def test_who_insists_is_told_why_not(assemble, tiny):
     with pytest.raises(RecipeError, match="random numbers"):
         learned(state, update, batches)
     settings = section(tiny("train.cuda_graph=true"), "train")()
-    with pytest.raises(RecipeError, match="a cpu has no CUDA graphs"):
+    with pytest.raises(RecipeError, match="graphs need a CUDA device"):
         list(report.report(tiny(), settings, Ranks(CPU), DataError("not here")))
     with pytest.raises(RecipeError, match="several processes"):
         obstacle(settings, Ranks(torch.device("cuda"), 0, 2))
@@ -222,7 +222,7 @@ def test_who_insists_is_told_why_not(assemble, tiny):
 
 @pytest.mark.parametrize(("setting", "device", "processes", "said"), [
     ("auto", "cuda", 1, ""), ("true", "cuda", 1, ""), ("false", "cuda", 1, "train.cuda_graph=false"),
-    ("auto", "mps", 1, "a mps has no CUDA graphs"), ("auto", "cuda", 4, "several processes share the gradients"),
+    ("auto", "mps", 1, "graphs need a CUDA device"), ("auto", "cuda", 4, "several processes share the gradients"),
 ])  # fmt: skip
 def test_the_first_screen_says_how_kernels_are_launched(tiny, setting, device, processes, said):
     settings = section(tiny(f"train.cuda_graph={setting}"), "train")()
