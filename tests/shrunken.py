@@ -17,6 +17,16 @@ def shipped(name: str) -> Recipe:
     return load_recipe(name)
 
 
+def distinct(names: list[str], *sections: str) -> list[str]:
+    """One recipe of each network (and of each of these sections): those of a family are often shrunk alike."""
+    first: dict[str, str] = {}
+    for name in names:
+        recipe = shrunk(name)
+        first.setdefault(repr([recipe[key] for key in ("shape", "backbone", "process", "loss", *sections)]), name)
+    return list(first.values())
+
+
+@functools.cache
 def shrunk(name: str) -> Recipe:
     """The recipe with few, narrow blocks on small images, and nothing else changed."""
     recipe = shipped(name)

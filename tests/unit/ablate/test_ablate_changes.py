@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 import pytest
-from shrunken import shrunk, two_steps
+from shrunken import distinct, shrunk, two_steps
 
 from zoo.ablate.changes import combinations, drop, droppable, optional_slots, sweep, table, variant
 from zoo.ablate.match import matched
@@ -15,7 +15,7 @@ from zoo.recipe import load_recipe, recipes
 from zoo.registry import parts as parts_of
 
 DIM = "dim_s_cifar"
-SMALL = [name for name in recipes() if not name.startswith("_")]
+SMALL = distinct([name for name in recipes() if not name.startswith("_")])
 
 
 @pytest.mark.parametrize("name", SMALL)

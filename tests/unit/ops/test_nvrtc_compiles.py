@@ -1,8 +1,8 @@
 """Every CUDA kernel compiles without a GPU, to machine code.
 
-Of the variants that a call may ask for: any three flags, or two and a launch, in all eight ways, each flag both ways for
-every number of states, every launch in every number format; of the convolution, all eight ways of its flags, each both ways
-for every width and for every format, every width and every format together. `--full` compiles the rest of them.
+Of the variants that a call may ask for: any three flags, or two and a launch, in all eight ways, each flag both ways
+for every number of states, every launch in every number format; of the convolution, every width in every format, all
+eight ways of its flags, each of them both ways for every width and for every format. `--full` compiles the rest.
 """
 
 import functools

@@ -7,6 +7,7 @@ import copy
 import pytest
 import torch
 import torch.nn.functional as F
+from shrunken import shipped
 
 from zoo.builder import build
 from zoo.recipe import load_recipe, recipes
@@ -87,9 +88,9 @@ def test_other_parts_are_dropped_or_start_anew_and_listed(network):
     assert len(done.taken) + len(done.adapted) + len(done.reset) == len(target.state_dict())
 
 
-@pytest.mark.parametrize("name", [n for n in recipes() if load_recipe(n).get("train.init_from")])
+@pytest.mark.parametrize("name", [n for n in recipes() if shipped(n).get("train.init_from")])
 def test_every_chain_of_recipes_fits_together(name):
-    source = load_recipe(name).get("train.init_from").removeprefix("runs/")
+    source = shipped(name).get("train.init_from").removeprefix("runs/")
     with torch.device("meta"):
         before, after = build(source), build(name)
     shapes = {key: tensor.shape for key, tensor in before.state_dict().items()}
@@ -99,4 +100,4 @@ def test_every_chain_of_recipes_fits_together(name):
 
 def test_three_recipes_of_the_paper_begin_with_a_smaller_one():
     assert {"dim_h_imagenet512", "dim_l_ffhq512", "dim_l_ffhq1024"} <= {
-        n for n in recipes() if load_recipe(n).get("train.init_from")}  # fmt: skip
+        n for n in recipes() if shipped(n).get("train.init_from")}  # fmt: skip
