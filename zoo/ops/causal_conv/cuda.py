@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import partial
+import functools
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,7 +19,9 @@ from zoo.ops.dispatch import Problem
 name = "cuda"
 SOURCE = Path(__file__).with_name("conv.cu")
 WARPS = 8  # of a block, one run of steps each
-RUN = 48  # steps of a run, about: its WIDTH - 1 neighbours are read twice
+LONGEST = 96  # run of steps
+RESIDENT = {"conv_forward": 3, "conv_backward": 2}  # blocks that a multiprocessor holds at once
+START = 4  # steps that a run's beginning costs, beside its WIDTH - 1 neighbours that are read twice
 
 
 def supports(problem: Problem) -> str | None:
@@ -67,12 +69,16 @@ class Grid(NamedTuple):
     run: int
 
 
-def _grid(sequences: int, steps: int, channels: int, vec: int, processors: int) -> Grid:
-    tiles = -(-channels // (32 * vec))
-    run = RUN
-    while run > 8 and sequences * tiles * -(-steps // run) < 16 * processors:  # too few warps to hide memory's latency
-        run //= 2
-    parts = -(-steps // (WARPS * run))
+@functools.cache
+def _grid(sequences: int, steps: int, width: int, tiles: int, at_once: int) -> Grid:
+    """Runs of the length that is over first, where `at_once` blocks run at a time."""
+
+    def time(parts: int) -> int:
+        waves = -(-sequences * tiles * parts // at_once)
+        return waves * (-(-steps // (WARPS * parts)) + width - 1 + START)
+
+    fewest = -(-steps // (WARPS * LONGEST))
+    parts = min(range(fewest, max(fewest, steps // WARPS) + 1), key=time)
     return Grid(sequences, tiles, parts, -(-steps // (WARPS * parts)))
 
 
@@ -93,7 +99,8 @@ def _launch(
     own = directions.own(x, NDIM)
     with torch.cuda.device(sequence.device):
         processors = torch.cuda.get_device_properties(sequence.device).multi_processor_count
-        grid = _grid((ways or 1) * batch * rows, length // rows, channels, vec, processors)
+        tiles, at_once = -(-channels // (32 * vec)), RESIDENT[entry] * processors
+        grid = _grid((ways or 1) * batch * rows, length // rows, width, tiles, at_once)
         by_block = None
         if sums:
             by_block = sequence.new_empty(grid.sequences * grid.parts, sum(sums), dtype=torch.float32)
@@ -148,5 +155,6 @@ def _self_test(dtype: torch.dtype, device: torch.device) -> dict[str, float]:
 
     names = ("y", "dx", "dweight", "dbias")
     both = torch.stack([shuffled.flip(0), shuffled])[:, None]
-    cases = (partial(one, "", None), partial(one, " in order", shuffled), partial(two, " in two directions"))
+    case = functools.partial
+    cases = (case(one, "", None), case(one, " in order", shuffled), case(two, " in two directions"))
     return selftest.together(device, cases)

@@ -136,18 +136,17 @@ class Forward(NamedTuple):
         return self.PRODUCERS * (4 * stage + 3 * raw * c.u.element_size())
 
 
-# Measured on an H200 (docs/kernels.md): blocks of 16 channels fill the GPU, many times over, or leave it half empty.
-MANY, MANY_ORDERED = Forward(16, 2, 2, 16, 2, 3), Forward(32, 1, 2, 8, 1, 5)
-FEW = Forward(16, 4, 4, 16, 2, 2)
-FORWARD = (MANY, MANY_ORDERED, FEW)
+# Measured on an H200 (docs/kernels.md): blocks of 16 channels fill the GPU many times over, once, or half.
+MANY, SOME, FEW = Forward(64, 1, 2, 8, 1, 3), Forward(16, 2, 2, 16, 2, 3), Forward(16, 4, 4, 16, 2, 2)
+FORWARD = (MANY, SOME, FEW)
 
 
 def forward_shape(c: Call) -> Forward:
     """The variant for a call, by how many blocks a multiprocessor gets."""
     blocks = c.sequences * -(-c.channels // 16) / multiprocessors(c.u.device)
-    if blocks >= 16 and c.order is not None:
-        return MANY_ORDERED
-    shape = MANY if blocks >= 2 else FEW
+    if blocks >= 32 and c.kind == 1:  # sums in more than tf32 would not fit its registers
+        return MANY
+    shape = SOME if blocks >= 2 else FEW
     chunks = min(int(2 / blocks), c.steps // 256)
     chunks = chunks if chunks >= 4 else 1  # fewer do not repay the extra pass
     return shape._replace(TAIL=int(0 < c.steps % shape.STEPS <= 8), chunks=chunks)
