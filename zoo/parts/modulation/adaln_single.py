@@ -51,7 +51,8 @@ class _Offset(nn.Module):
 
     def forward(self, shared: Tensor) -> list[Modulated]:
         rows = shared.flatten(1, 2).unsqueeze(2).unbind(1)  # (B,1,D) each; a shorter block takes the first ones
-        sums = list(map(RowSum, rows, self.table.flatten(0, 1).unbind()))
+        table = self.table if torch.is_grad_enabled() else self.table.detach()  # else its views ask for gradients still
+        sums = list(map(RowSum, rows, table.flatten(0, 1).unbind()))
         return [(sums[i], sums[i + 1], sums[i + 2]) for i in range(0, len(sums), 3)]
 
     def reset(self, depth: int) -> None:
