@@ -74,13 +74,22 @@ def compile_scan(kind: int, state: int, group: int, values: tuple[int, ...], sha
     flags = dict(zip(FLAGS, values))
     macros = {"IO_KIND": kind, "STATE": state, "GROUP": group} | flags | more
     for shape in shapes or (plan.FORWARD if kind == 1 else plan.FORWARD[1:]):
-        compiles(FOLDER / "scan_forward.cu", macros | shape.macros())
+        compiles(FOLDER / "scan_forward.cu", macros | shape.macros() | {"LOW": 0})
     few_registers = kind == 1 and not flags["ZOH"]
     backward = plan.Backward(64, 3 if few_registers else 2).macros() | {"AGAIN": flags["GATED"]}
     compiles(FOLDER / "scan_backward.cu", macros | backward)
     carry = {k: v for k, v in macros.items() if k not in ("GROUP", "VECTOR")}
     compiles(FOLDER / "scan_carry.cu", carry | {"REVERSE": flags["VECTOR"]})  # either way, for each format and state
     compiles(FOLDER / "scan_reduce.cu", {"IO_KIND": kind, "STATE": state, "ZOH": flags["ZOH"]})
+
+
+@pytest.mark.parametrize("rank", [16, 32, 64, 96, 128])
+def test_scan_that_projects_its_steps(rank):
+    """In 16 bits and aligned; each launch, flag and format twice or more."""
+    for kind, shape in ((1, plan.FORWARD[rank // 32 % 3]), (1 + rank // 16 % 2, plan.FORWARD[1 + rank // 32 % 2])):
+        flags = {"ORDERED": rank // 16 % 2, "VECTOR": 1, "GATED": 1, "SOFTPLUS": 1, "ZOH": kind - 1}
+        macros = {"IO_KIND": kind, "STATE": 16, "GROUP": 0, "LOW": rank} | flags
+        compiles(FOLDER / "scan_forward.cu", macros | shape.macros())
 
 
 CONV_FLAGS = ("ORDERED", "VECTOR", "SILU")

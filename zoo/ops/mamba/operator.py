@@ -72,15 +72,17 @@ def mixer(
     rows = F.linear(u, x_proj)
     scan = scan_backend(_scan_inputs(u, u, rows, z, w, order, zoh), "auto")
     if lean(scan):  # nobody reads u any more, nor x without backward: y and dt may take their places
-        dt = _steps(rows, w, None if save else x)
-        y, states = scan.forward(_scan_inputs(u, dt, rows, z, w, order, zoh), save, into=u)
+        inputs = _scan_inputs(u, rows[..., : w.sizes[0]], rows, z, w, order, zoh)._replace(dt_proj=w.dt_proj)
+        if not scan.projects_steps(inputs):
+            inputs = inputs._replace(dt=_steps(rows, w, None if save else x), dt_proj=None)
+        y, states = scan.forward(inputs, save, into=u)
         kept = Kept(x, rows, states, *_nothing(n, 4))
     else:
         dt = _steps(rows, w, None)
         y, states = scan.forward(_scan_inputs(u, dt, rows, z, w, order, zoh).with_rates(), save)
         kept = Kept(x, rows, states, z, u, dt, y)
     kept = kept if save else Kept(*_nothing(n, 7))
-    del x, z, u, dt
+    del x, z, u
     return F.linear(y, out_proj), *kept
 
 

@@ -62,6 +62,7 @@ class Call:
         self.sequences = ways * batch * self.rows
         self.groups = -(-self.state // N)
         self.kind = KINDS[x.u.dtype]
+        self.dt_proj, self.low = x.dt_proj, 0 if x.dt_proj is None else x.dt_proj.shape[1]
         self.D_kind, self.bias_kind = (0 if t is None else KINDS[t.dtype] for t in (x.D, x.dt_bias))
         self.A_kind = KINDS[x.A.dtype] + 4 * x.log_A
         sequences = (x.u, x.dt, x.z, x.B, x.C)
@@ -132,7 +133,8 @@ class Forward(NamedTuple):
         steps, padded = self.STEPS, self.STEPS + self.STEPS // 4
         plane = self.CHANNELS * (steps + 4) + 32
         stage = (2 + self.SPLIT) * plane + N * (steps + 4) + steps * N
-        raw = (2 + (c.z is not None)) * padded * self.CHANNELS + 2 * padded * N
+        raw = (1 + (not c.low) + (c.z is not None)) * padded * self.CHANNELS + 2 * padded * N
+        raw += steps * (c.low + 8) if c.low else 0
         return self.PRODUCERS * (4 * stage + 3 * raw * c.u.element_size())
 
 
@@ -150,6 +152,17 @@ def forward_shape(c: Call) -> Forward:
     chunks = min(int(2 / blocks), c.steps // 256)
     chunks = chunks if chunks >= 4 else 1  # fewer do not repay the extra pass
     return shape._replace(TAIL=int(0 < c.steps % shape.STEPS <= 8), chunks=chunks)
+
+
+def projects_steps(x: Inputs) -> bool:
+    """Whether the forward kernel multiplies narrow steps itself: 16-bit, aligned rows of up to 128, one pass."""
+    if x.dt_proj is None or x.order is not None and directions.count(x.order):
+        return False
+    tensors, rank = (x.u, x.dt, x.dt_proj), x.dt_proj.shape[1]
+    if len({t.dtype for t in tensors}) > 1 or x.u.dtype.itemsize != 2 or rank % 16 or rank > 128:
+        return False
+    c = Call(x)
+    return c.aligned and x.dt_proj.is_contiguous() and _aligned(x.dt_proj) and forward_shape(c).chunks == 1
 
 
 class Backward(NamedTuple):
