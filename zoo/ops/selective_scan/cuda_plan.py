@@ -156,7 +156,7 @@ def forward_shape(c: Call) -> Forward:
 
 def projects_steps(x: Inputs) -> bool:
     """Whether the forward kernel multiplies narrow steps itself: 16-bit, aligned rows of up to 128, one pass."""
-    if x.dt_proj is None or x.order is not None and directions.count(x.order):
+    if x.dt_proj is None or (x.order is not None and directions.count(x.order)):
         return False
     tensors, rank = (x.u, x.dt, x.dt_proj), x.dt_proj.shape[1]
     if len({t.dtype for t in tensors}) > 1 or x.u.dtype.itemsize != 2 or rank % 16 or rank > 128:
