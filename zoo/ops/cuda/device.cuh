@@ -169,11 +169,11 @@ INLINE void mma_k4(float* d, float a0, float a1, float b0) {
 }
 INLINE float tf32(float x) { return __uint_as_float(__float_as_uint(x) & 0xffffe000u); }  // what the tensor core keeps of x
 
-// ---- products of 16-bit elements by the tensor cores ----
+// ---- products of bfloat16 by the tensor cores ----
 
 // COUNT (2 or 4) matrices of 8 x 8 elements; lane i gives the address of row i % 8 of matrix i / 8. Each lane receives
 // elements 2 (lane % 4) and + 1 of row lane / 4 of every one.
-template <int COUNT, class T> INLINE void load_matrices(unsigned* to, const T* from) {
+template <int COUNT> INLINE void load_matrices(unsigned* to, const bf16* from) {
   if constexpr (COUNT == 4)
     asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0,%1,%2,%3}, [%4];"
                  : "=r"(to[0]), "=r"(to[1]), "=r"(to[2]), "=r"(to[3]) : "r"(shared_address(from)) : "memory");
@@ -184,12 +184,10 @@ template <int COUNT, class T> INLINE void load_matrices(unsigned* to, const T* f
 
 // D (16x8, float32) += A (16x16) B (16x8). Lane: a = A[q][2k..], A[q+8][2k..], A[q][2k+8..], A[q+8][2k+8..],
 // b = B[2k..][q], B[2k+8..][q], D as in mma_k8.
-#define ZOO_MMA_16(KIND) \
-  asm("mma.sync.aligned.m16n8k16.row.col.f32." KIND "." KIND ".f32 {%0,%1,%2,%3},{%4,%5,%6,%7},{%8,%9},{%0,%1,%2,%3};" \
-      : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3]) : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]))
-template <class T> INLINE void mma_16(float* d, const unsigned* a, const unsigned* b);
-template <> INLINE void mma_16<bf16>(float* d, const unsigned* a, const unsigned* b) { ZOO_MMA_16("bf16"); }
-template <> INLINE void mma_16<fp16>(float* d, const unsigned* a, const unsigned* b) { ZOO_MMA_16("f16"); }
+INLINE void mma_k16(float* d, const unsigned* a, const unsigned* b) {
+  asm("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0,%1,%2,%3},{%4,%5,%6,%7},{%8,%9},{%0,%1,%2,%3};"
+      : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3]) : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
+}
 
 // ---- kept states: 16 bits are enough beside bf16 results ----
 

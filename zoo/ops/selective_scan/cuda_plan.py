@@ -155,14 +155,14 @@ def forward_shape(c: Call) -> Forward:
 
 
 def projects_steps(x: Inputs) -> bool:
-    """Whether the forward kernel multiplies narrow steps itself: 16-bit, aligned rows of up to 128, one pass."""
+    """Whether the forward kernel multiplies narrow steps itself: where it pays, in bfloat16 and with many blocks."""
     if x.dt_proj is None or (x.order is not None and directions.count(x.order)):
         return False
-    tensors, rank = (x.u, x.dt, x.dt_proj), x.dt_proj.shape[1]
-    if len({t.dtype for t in tensors}) > 1 or x.u.dtype.itemsize != 2 or rank % 16 or rank > 128:
+    rank = x.dt_proj.shape[1]
+    if {t.dtype for t in (x.u, x.dt, x.dt_proj)} != {torch.bfloat16} or rank % 16 or rank > 128:
         return False
     c = Call(x)
-    return c.aligned and x.dt_proj.is_contiguous() and _aligned(x.dt_proj) and forward_shape(c).chunks == 1
+    return c.aligned and x.dt_proj.is_contiguous() and _aligned(x.dt_proj) and forward_shape(c) == MANY
 
 
 class Backward(NamedTuple):

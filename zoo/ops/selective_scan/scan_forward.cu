@@ -52,8 +52,7 @@ constexpr int RAW_SLOTS = 3, RING = 8;         // raw tiles, and tiles of positi
 constexpr int COPIES = T * CH / W / 32, COPIES_N = 2 * T * (N / W) / 32;  // 16-byte copies of a lane: of a sequence, of B and C
 constexpr int ITEMS = CH * T / 8 / 32;         // a producer lane's share of a tile: ITEMS x 2 channels x 4 steps
 constexpr int LOW_LANES = 32 / T, COPIES_LOW = (LOW / W + LOW_LANES - 1) / LOW_LANES;  // lanes of a narrow row, copies of each
-constexpr bool IN_REGISTERS = CH == 16;  // the weights of `project`
-static_assert(LOW % 16 == 0 && (LOW == 0 || IO_KIND != 0 && T <= 16 && VECTOR), "narrow steps");
+static_assert(LOW % 16 == 0 && (LOW == 0 || IO_KIND == 1 && T <= 16 && VECTOR), "narrow steps");
 static_assert(ITEMS >= 1 && CH * T % 256 == 0 && T % 8 == 0 && CHECKPOINT % T == 0 || T % CHECKPOINT == 0, "tile");
 
 INLINE int channel_row(int c) { return (c & 1) * HALF + (c >> 1) * P; }
@@ -146,28 +145,21 @@ INLINE void consume(const Params& p, float* stages, barrier_t* full, barrier_t* 
 }
 
 // What the steps' projection gives for a tile, by tensor cores: of channels 16 m + q (+ 8) and steps 8 n + 2 k (+ 1),
-// with q = lane / 4, k = lane % 4. `low` are the narrow rows of the tile, `weight` those of the block's channels, and `kept`
-// what `load_weights` has read of them.
-struct Weights { unsigned a[IN_REGISTERS && LOW ? LOW / 16 : 1][4]; };
-INLINE const IO* weights_of_lane(const IO* weight) { const int lane = threadIdx.x & 31; return weight + lane % 16 * LOW_P + lane / 16 * 8; }
-INLINE Weights load_weights(const IO* weight) {
-  Weights w;
-  if constexpr (IN_REGISTERS && LOW > 0) UNROLL for (int r = 0; r < LOW; r += 16) load_matrices<4>(w.a[r / 16], weights_of_lane(weight) + r);
-  return w;
-}
-INLINE void project(float (&sum)[CH / 16][T / 8][4], const IO* low, const IO* weight, const Weights& kept) {
+// with q = lane / 4, k = lane % 4. `low` are the narrow rows of the tile, `weight` those of the block's channels.
+INLINE void project(float (&sum)[CH / 16][T / 8][4], const IO* low, const IO* weight) {
+#if LOW
   const int lane = threadIdx.x & 31;
   const IO* b_from = low + (lane / 16 * 8 + lane % 8) % T * LOW_P + lane / 8 % 2 * 8;
+  const IO* a_from = weight + lane % 16 * LOW_P + lane / 16 * 8;
   UNROLL for (int r = 0; r < LOW; r += 16) {
-    unsigned b[4];
+    unsigned a[4], b[4];
     load_matrices<T / 4>(b, b_from + r);
     UNROLL for (int m = 0; m < CH / 16; m++) {
-      unsigned a[4];
-      if constexpr (IN_REGISTERS) UNROLL for (int i = 0; i < 4; i++) a[i] = kept.a[r / 16][i];
-      else load_matrices<4>(a, weights_of_lane(weight) + m * 16 * LOW_P + r);
-      UNROLL for (int n = 0; n < T / 8; n++) mma_16<IO>(sum[m][n], a, b + 2 * n);
+      load_matrices<4>(a, a_from + m * 16 * LOW_P + r);
+      UNROLL for (int n = 0; n < T / 8; n++) mma_k16(sum[m][n], a, b + 2 * n);
     }
   }
+#endif
 }
 
 INLINE void produce(const Params& p, float* stages, IO* raw_all, const IO* weight, int* ring, barrier_t* full, barrier_t* done, int first, int tiles) {
@@ -250,7 +242,6 @@ INLINE void produce(const Params& p, float* stages, IO* raw_all, const IO* weigh
   float bias_q[CH / 16][2];  // of the channels of `project`
   if constexpr (LOW > 0) UNROLL for (int m = 0; m < CH / 16; m++) UNROLL for (int e = 0; e < 2; e++)
     bias_q[m][e] = parameter(p.bias, p.bias_kind, min(d0 + 16 * m + q + 8 * e, p.channels - 1)) * LOG2E;
-  const Weights kept = load_weights(weight);
   IO* const y = p.y + out * p.channels + d0 + c;
   int slot = 0, round = 0;
   // No step is left out in the first round, which has nothing to finish, and in the last, which has nothing to prepare: a
@@ -262,7 +253,7 @@ INLINE void produce(const Params& p, float* stages, IO* raw_all, const IO* weigh
     const IO* raw = mine + slot * RAW;
     float d[ITEMS][2][4], x[ITEMS][2][4], v[ITEMS][2][4], d_q[CH / 16][T / 8][4] = {}, x_q[CH / 16][T / 8][4];
     if constexpr (LOW > 0) {
-      project(d_q, raw + RAW_LOW, weight, kept);
+      project(d_q, raw + RAW_LOW, weight);
       UNROLL for (int m = 0; m < CH / 16; m++) UNROLL for (int n = 0; n < T / 8; n++) UNROLL for (int e = 0; e < 4; e++) {
         const float uu = load1(raw + raw_row(8 * n + 2 * k + e % 2) * CH + 16 * m + q + 8 * (e / 2));
         const float r = fmaf(d_q[m][n][e], LOG2E, bias_q[m][e / 2]);
