@@ -12,6 +12,7 @@ from PIL import Image, ImageDraw, ImageFont
 from zoo.ablate.report import Report, title
 from zoo.ablate.spread import Figure
 from zoo.sampling.picture import save_picture, strip
+from zoo.train.curve import ticks
 
 SHARP, HEIGHT, PANEL, MARGIN = 2, 420, 520, 64
 INK, FAINT, PAPER = (60, 64, 72), (228, 230, 235), (255, 255, 255)
@@ -35,17 +36,17 @@ def draw_study(report: Report, path: Path) -> Path:
 
 
 def curves(pen: ImageDraw.ImageDraw, left: int, lines: dict[str, list[Points]], head: str) -> None:
-    """A band from the lowest to the highest seed, and their mean."""
-    points = [p for runs in lines.values() for run in runs for p in run if p[0] > 0]
+    """A band from the lowest to the highest seed, and their mean, of losses on a logarithmic axis."""
+    points = [(x, math.log(y)) for runs in lines.values() for run in runs for x, y in run if x > 0]
     if not points:
         return
     (x0, x1), (y0, y1) = _range([p[0] for p in points], 0.0), _range([p[1] for p in points], 0.03)
     across = lambda x: (left + MARGIN + (x - x0) / (x1 - x0) * (PANEL - MARGIN - 24)) * SHARP  # noqa: E731
     up = lambda y: (HEIGHT - 48 - (y - y0) / (y1 - y0) * (HEIGHT - 96)) * SHARP  # noqa: E731
     small = _font(12)
-    for y in even(y0, y1):
-        pen.line((across(x0), up(y), across(x1), up(y)), fill=FAINT, width=SHARP)
-        pen.text((across(x0) - 8 * SHARP, up(y)), f"{y:.3g}", INK, small, anchor="rm")
+    for y in ticks(math.exp(y0), math.exp(y1), 8):
+        pen.line((across(x0), up(math.log(y)), across(x1), up(math.log(y))), fill=FAINT, width=SHARP)
+        pen.text((across(x0) - 8 * SHARP, up(math.log(y))), f"{y:.3g}", INK, small, anchor="rm")
     for x in even(x0, x1):
         pen.text((across(x), (HEIGHT - 40) * SHARP), f"{x:,.0f}", INK, small, anchor="mt")
     for i, runs in enumerate(lines.values()):
@@ -53,7 +54,7 @@ def curves(pen: ImageDraw.ImageDraw, left: int, lines: dict[str, list[Points]], 
         shared = [column for column in zip(*runs) if column[0][0] > 0]
         if len(shared) < 2:
             continue
-        ys = np.array([[p[1] for p in column] for column in shared])
+        ys = np.log([[p[1] for p in column] for column in shared])
         xs = [across(column[0][0]) for column in shared]
         if ys.shape[1] > 1:
             edge = [*zip(xs, map(up, ys.max(1))), *reversed([*zip(xs, map(up, ys.min(1)))])]
