@@ -15,6 +15,7 @@ from types import ModuleType
 import pytest
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ["HF_HUB_OFFLINE"] = "1"  # no test waits for the network
 FULL = os.environ.get("ZOO_TEST_FULL") == "1"
 TOOLS = Path(__file__).parents[1] / "tools"
 
