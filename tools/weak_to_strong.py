@@ -48,7 +48,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0
     args.out.mkdir(parents=True, exist_ok=True)
     study = Study(args)
-    rates = dict(zip((32, 64), study.abreast(lambda gpu: study.rate((32, 64)[gpu], gpu))))
+    sides: list[int] = [32, 64]
+    rates = dict(zip(sides, study.abreast(lambda gpu: study.rate(sides[gpu], gpu))))
     study.abreast(lambda gpu: [study.train(name, rates, gpu) for name in WAYS[gpu]])
     study.abreast(lambda gpu: study.look([*LABELS][gpu], gpu))
     return 0

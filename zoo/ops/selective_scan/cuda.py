@@ -233,7 +233,7 @@ def _self_test(dtype: torch.dtype, device: torch.device) -> dict[str, float]:
     def narrow() -> dict[str, float]:
         many, few = 4096, 9  # short sequences in so many blocks that the kernel takes narrow steps
         low, weight = new(many, few, 32).to(dtype), (new(channels, 32) / 6).to(dtype)
-        u, z, B, C = (new(many, few, t.shape[-1]).to(dtype) for t in (whole.u, whole.z, whole.B, whole.C))
+        u, z, B, C = (new(many, few, size).to(dtype) for size in (channels, channels, state, state))
         x = Inputs(u, low, whole.A, B, C, whole.D, z, bias, order[order < few], True, False, dt_proj=weight)
         if not projects_steps(x):
             return {}
