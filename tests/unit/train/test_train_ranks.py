@@ -105,7 +105,7 @@ def test_what_two_processes_saved_one_continues(runs, alone, tiny):
     assert curve(folder) == pytest.approx(curve(alone), rel=1e-6)
 
 
-@pytest.mark.parametrize("name", ["from one", "to three"])
+@pytest.mark.parametrize("name", ["from one", pytest.param("to three", marks=pytest.mark.long)])
 def test_what_some_processes_saved_any_number_continues_in_parts(runs, alone, recipe_file, name):
     if name == "to three":
         started(runs[0], recipe_file, {name: {"resume": True, "overrides": ["train.parallel=fsdp"]}}, 3)
