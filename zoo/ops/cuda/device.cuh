@@ -46,10 +46,10 @@ template <> INLINE void store2_if<float>(bool there, float* to, float2 v) {
   asm volatile("{.reg .pred p; setp.ne.b32 p, %0, 0; @p st.global.v2.f32 [%1], {%2, %3};}" ::"r"((int)there), "l"(to), "f"(v.x), "f"(v.y) : "memory");
 }
 
-// Stores of channels c, c + 1 of a row. PAIR: rows are even, both exist or neither.
-template <bool PAIR, class T> INLINE void store_pair(T* row, int c, int channels, float2 v) {
-  if constexpr (PAIR) { if (c < channels) store2(row + c, v); }
-  else { if (c < channels) store1(row + c, v.x); if (c + 1 < channels) store1(row + c + 1, v.y); }
+// Stores of channels c, c + 1 of a row, of which the first or both may exist.
+template <class T> INLINE void store_pair(T* row, int c, int channels, float2 v) {
+  if (c < channels) store1(row + c, v.x);
+  if (c + 1 < channels) store1(row + c + 1, v.y);
 }
 
 // A parameter vector of any dtype (kind 0 float32, 1 bf16, 2 fp16), or absent (null): read once per block.

@@ -344,7 +344,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS) scan_backward(
         const size_t at = own + (size_t)row * p.channels;  // all results lie alike: no pointer of each is held
         auto put = [&](IO* to, float (&v)[2]) {
           if constexpr (VECTOR) store2_if(in && cc < left, to + at, float2{v[0], v[1]});
-          else if (in) store_pair<false>(to + at, 0, left - cc, float2{v[0], v[1]});
+          else if (in) store_pair(to + at, 0, left - cc, float2{v[0], v[1]});
         };
         put(p.gu, ru);
         put(p.gdt, rt);

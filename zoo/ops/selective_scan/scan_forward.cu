@@ -331,7 +331,7 @@ INLINE void produce(const Params& p, float* stages, IO* raw_all, const IO* weigh
         float2 s = {v[m][0][j], v[m][1][j]};
         float* part = p.partial + (out + row[j]) * p.channels + d0 + c;
         if constexpr (GROUP > 1) if (t0 + t + j < end) { if (c < left) s.x += part[0]; if (c + 1 < left) s.y += part[1]; }
-        if constexpr (GROUP == 1 || GROUP == 2) { if (t0 + t + j < end) store_pair<false>(part - c, c, left, s); continue; }
+        if constexpr (GROUP == 1 || GROUP == 2) { if (t0 + t + j < end) store_pair(part - c, c, left, s); continue; }
         const float2 u2 = load2(from);
         s = {fmaf(D[0], u2.x, s.x), fmaf(D[1], u2.y, s.y)};
         if constexpr (GATED) {
@@ -343,7 +343,7 @@ INLINE void produce(const Params& p, float* stages, IO* raw_all, const IO* weigh
       if constexpr (GROUP == 0 || GROUP == 3) UNROLL for (int j = 0; j < 4; j++) {
         IO* const to = row_at(y, row[j], p.y_row);
         if constexpr (VECTOR) store2_if(t0 + t + j < end && c < left, to, result[j]);
-        else if (t0 + t + j < end) store_pair<false>(to, 0, left - c, result[j]);
+        else if (t0 + t + j < end) store_pair(to, 0, left - c, result[j]);
       }
     }
     __syncwarp();
