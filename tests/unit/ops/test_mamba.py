@@ -94,6 +94,26 @@ def test_without_gradients_the_result_is_the_same_and_inputs_stay_as_they_were(e
     assert all(torch.equal(a, b) for a, b in zip(tensors, before))
 
 
+def front_of_parts(f):
+    """What the kernel in front of the scan gives, by its parts."""
+    u = causal_conv(f.x, f.weight, f.bias, order=f.order)
+    rows = F.linear(u, f.x_proj)
+    return u, rows, F.linear(rows[..., : f.dt_proj.shape[1]], f.dt_proj)
+
+
+@pytest.mark.parametrize("many", [1, 10**9])  # tokens from which x and z are products of their own
+@pytest.mark.parametrize("rows", [0, 1, 3])
+def test_without_gradients_one_kernel_may_do_all_in_front_of_the_scan(rows, many, monkeypatch):
+    tensors = [t.detach() for t in inputs(length=12)]
+    order = torch.randperm(12, generator=torch.Generator().manual_seed(1)).int() if rows else None
+    order = order.view(rows, -1) if rows == 3 else order
+    monkeypatch.setattr(operator, "MANY", many)
+    monkeypatch.setattr(operator, "scan_backend", lambda x, backend: InPlace(False))
+    monkeypatch.setattr(operator.front, "takes", lambda *of: True)
+    monkeypatch.setattr(operator.front, "forward", front_of_parts)
+    torch.testing.assert_close(mamba(*tensors, order), composed(*tensors, order, False), rtol=1e-12, atol=1e-12)
+
+
 def test_under_autocast_products_run_in_its_dtype_and_gradients_come_in_that_of_the_weights(either):
     tensors = inputs(length=40, dtype=torch.float32)
     with torch.autocast("cpu", torch.bfloat16):

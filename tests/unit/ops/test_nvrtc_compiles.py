@@ -13,6 +13,7 @@ import pytest
 
 from zoo.ops.causal_conv import cuda as conv
 from zoo.ops.cuda import driver, nvrtc
+from zoo.ops.mamba import cuda_front as front
 from zoo.ops.selective_scan import cuda as scan
 from zoo.ops.selective_scan import cuda_plan as plan
 
@@ -124,6 +125,26 @@ def test_convolution_in_every_variant(width, kind):
 def compile_conv(width: int, kind: int, flags: tuple[int, ...], **more: int) -> None:
     macros = {"IO_KIND": kind, "WIDTH": width, "VEC": 4 if width <= 4 else 2}
     compiles(conv.SOURCE, macros | dict(zip(CONV_FLAGS, flags)) | more)
+
+
+# Every tile, every size, and any two of width, kind and order together, once.
+FRONTS = list(
+    zip(
+        front.TILES,
+        (32, 64, 96, 128, 96, 32, 64, 96),
+        (4, 3, 2, 3, 3, 2, 4, 4),
+        (0, 1, 1, 0, 1, 0, 1, 0),
+        (1, 0, 1, 0, 1, 0, 0, 1),
+    )
+)
+
+
+@pytest.mark.parametrize(("tile", "rank", "width", "kind", "ordered"), FRONTS, ids=str)
+def test_front_of_a_mixer(tile, rank, width, kind, ordered):
+    """The source asserts that it counts shared memory as Python does."""
+    macros = tile.macros(width, rank, rank + 32 if rank < 128 else 128, kind, bool(ordered))
+    compiles(front.SOURCE, macros)
+    assert tile.MIN_BLOCKS * (macros["SHARED"] + 1024) <= 228 * 1024  # of a multiprocessor
 
 
 def test_sum_of_rows():

@@ -17,6 +17,7 @@ from typing import NamedTuple
 from zoo.errors import BackendError
 
 HEADER = Path(__file__).with_name("device.cuh")
+OWN = {90: "sm_90a"}  # targets with the instructions that no later GPU has
 OPTIONS = ("-std=c++17", "-use_fast_math", "--ptxas-options=-v")
 
 
@@ -59,11 +60,15 @@ def key(source: Path, macros: dict[str, int], arch: int) -> str:
         source.read_text(),
         HEADER.read_text(),
         repr(sorted(macros.items())),
-        str(arch),
+        _target(arch),
         repr(OPTIONS),
         repr(version()),
     ]
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:32]
+
+
+def _target(arch: int) -> str:
+    return OWN.get(arch, f"sm_{arch}")
 
 
 @functools.cache
@@ -121,7 +126,7 @@ def compile(source: Path, macros: dict[str, int], arch: int) -> Binary:
 
     text, header = source.read_bytes(), HEADER.read_bytes()
     (program,) = check(nvrtc.nvrtcCreateProgram(text, source.name.encode(), 1, [header], [HEADER.name.encode()]))
-    options = [*OPTIONS, f"-arch=sm_{arch}", *(f"-D{name}={value}" for name, value in macros.items())]
+    options = [*OPTIONS, f"-arch={_target(arch)}", *(f"-D{name}={value}" for name, value in macros.items())]
     (failed, *_) = nvrtc.nvrtcCompileProgram(program, len(options), [o.encode() for o in options])
     (size,) = check(nvrtc.nvrtcGetProgramLogSize(program))
     log = bytearray(size)
@@ -129,7 +134,7 @@ def compile(source: Path, macros: dict[str, int], arch: int) -> Binary:
     message = log.rstrip(b"\0").decode(errors="replace")
     if int(failed) != 0:
         raise BackendError(
-            f"{source.name} does not compile for sm_{arch} with {macros}:\n{message}", where="zoo.ops.cuda"
+            f"{source.name} does not compile for {_target(arch)} with {macros}:\n{message}", where="zoo.ops.cuda"
         )
     (size,) = check(nvrtc.nvrtcGetCUBINSize(program))
     cubin = bytearray(size)

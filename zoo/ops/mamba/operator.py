@@ -13,6 +13,7 @@ from zoo.ops import flops
 from zoo.ops.causal_conv.inputs import Inputs as ConvInputs
 from zoo.ops.causal_conv.operator import conv_backend
 from zoo.ops.imagined import on_gpu
+from zoo.ops.mamba import cuda_front as front
 from zoo.ops.selective_scan.inputs import Inputs as ScanInputs
 from zoo.ops.selective_scan.operator import empty_states, scan_backend
 
@@ -64,6 +65,8 @@ def mixer(
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:  # fmt: skip
     """(result, *Kept); everything kept is empty unless `save`."""
     w = Weights(in_proj, conv_weight, conv_bias, x_proj, dt_proj, dt_bias, A_log, D, out_proj)
+    if not save and front.takes(n, conv_weight, conv_bias, x_proj, dt_proj, order, w.sizes[1]):
+        return F.linear(_at_once(n, w, order, zoh), out_proj), *_nothing(n, 7)
     if save:  # apart, so that x can be kept without z
         x, z = F.linear(n, in_proj[: w.inner]), F.linear(n, in_proj[w.inner :])
     else:
@@ -167,6 +170,20 @@ def _backward(ctx, g, *_):
 mixer.register_autograd(_backward, setup_context=_setup_context)
 flops.register(torch.ops.zoo.mamba, flops.mamba)
 flops.register(torch.ops.zoo.mamba_backward, flops.mamba_backward)
+
+
+MANY = 12288  # tokens from which x and z are products of their own: memory counts there, and larger ones are no faster
+
+
+def _at_once(n: Tensor, w: Weights, order: Tensor | None, zoh: bool) -> Tensor:
+    """y, by one kernel for all that stands between the first product and the scan."""
+    many = n.shape[0] * n.shape[1] >= MANY
+    x, z = (F.linear(n, w.in_proj[: w.inner]), None) if many else F.linear(n, w.in_proj).chunk(2, -1)
+    u, rows, dt = front.forward(front.Front(x, w.conv_weight, w.conv_bias, w.x_proj, w.dt_proj, order))
+    del x
+    z = F.linear(n, w.in_proj[w.inner :]) if z is None else z
+    inputs = _scan_inputs(u, dt, rows, z, w, order, zoh)
+    return scan_backend(inputs, "auto").forward(inputs, False, into=u)[0]
 
 
 def _flat(t: Tensor) -> Tensor:
