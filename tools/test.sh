@@ -7,5 +7,6 @@ if [[ "${1:-}" == --full ]]; then
   shift
 fi
 bash tools/setup.sh test
+unset PYTHONDONTWRITEBYTECODE # pip compiled nothing, and the tests start dozens of processes that import torch
 export OMP_NUM_THREADS="${OMP_NUM_THREADS:-1}" # processes, not threads
 exec .venv/bin/python -m pytest -n "${WORKERS:-2}" --dist worksteal "$@" # neighbours stay together, for what they share

@@ -18,7 +18,8 @@ from zoo import registry
 from zoo.recipe import load_recipe
 
 TINY = ["backbone.width=32", "backbone.depth=3", "sampler.steps=4", "train.steps=2", "train.batch=4", "train.warmup=1",
-        "train.val_images=8", "train.preview_count=4", "train.workers=0"]  # fmt: skip
+        "train.val_images=8", "train.preview_count=4", "train.workers=0",
+        "train.compile=false"]  # fmt: skip  # building kernels takes longer than the page; tests/unit/train compiles
 NOT_RUN = {  # how a command begins -> why it is not run here
     "bash tools/": "makes an environment with pip; tools/quickstart.sh and tools/test.sh are how CI itself starts",
     "pip install": "needs the network",

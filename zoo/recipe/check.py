@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 from zoo import registry
@@ -38,8 +39,9 @@ def _check_patches(tree: Node, section: str, patches: Node, known: dict[str, Non
     base = Node({k: n for k, n in tree.value.items() if k not in ("presets", "ablate")}, tree.origin)
     for name, patch in patches.children():
         checker = Checker(prefix=f"{section}.{name}: ")
+        touched = {key.partition(".")[0] for key, _ in patch.children()}  # the rest is as it was, and has been checked
         try:
-            checker.recipe(_patched(base, section, patch, checker))
+            checker.recipe(_patched(base, section, patch, checker), touched)
         except RecipeError as error:
             checker.errors.append(str(error))
         found.update({e: None for e in checker.errors if e.replace(checker.prefix, "", 1) not in known})
@@ -68,11 +70,12 @@ class Checker:
     def error(self, what: str, node: Node, **more: Any) -> None:
         self.errors.append(compose(self.prefix + what, node.origin, **more))
 
-    def recipe(self, tree: Node) -> Node:
-        """The top level."""
+    def recipe(self, tree: Node, only: Collection[str] | None = None) -> Node:
+        """The top level, or some sections of it."""
         schema = sections()
         self._unknown(tree, schema, "", "a recipe", ["extends", *schema])
-        resolved = {name: self._field(tree, field, "a recipe", "", 1) for name, field in schema.items()}
+        wanted = schema if only is None else only
+        resolved = {k: self._field(tree, field, "a recipe", "", 1) for k, field in schema.items() if k in wanted}
         result = Node({k: n for k, n in resolved.items() if n is not None}, tree.origin)
         self._version(result.value.get("version"))
         self._shape(result.value.get("shape"))

@@ -109,9 +109,10 @@ def test_selective_recomputation_keeps_scans_and_products():
     assert not keeps(torch.ops.aten.silu.default) and not keeps(torch.ops.aten.mul.Tensor)
 
 
-def test_compiled_blocks_train_alike(tiny, tmp_path, monkeypatch):
+@pytest.mark.parametrize("backend", ["aot_eager", pytest.param("inductor", marks=pytest.mark.long)])
+def test_compiled_blocks_train_alike(tiny, tmp_path, monkeypatch, backend):
     plain = torch.compile
-    monkeypatch.setattr(torch, "compile", lambda f: plain(f, backend="aot_eager"))
+    monkeypatch.setattr(torch, "compile", lambda f: plain(f, backend=backend))
     for name in ("false", "true"):
         trained(tiny(f"train.compile={name}", "train.steps=4", "train.recompute=selective"), tmp_path / name)
     curves = [[record["loss"] for record in losses(tmp_path / name)] for name in ("false", "true")]
