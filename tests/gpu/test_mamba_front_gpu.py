@@ -47,12 +47,14 @@ def test_agrees_with_its_parts(length, lines, tile):
     check(case(3, length, 320, 32, 64, lines=lines), tile)
 
 
-@pytest.mark.parametrize("width", [2, 3, 4])
-@pytest.mark.parametrize("kind", [torch.float32, torch.bfloat16], ids=str)
-@pytest.mark.parametrize(("channels", "rank", "rows"), [(1024, 32, 64), (2048, 64, 96), (3072, 96, 128), (64, 16, 64)])
-def test_of_every_size(channels, rank, rows, kind, width):
-    for tile in (front.Tile(64, 8), front.Tile(128, 4)):
-        check(case(2, 150, channels, rank, rows, width, kind, bias=width != 2, lines=1), tile)
+@pytest.mark.parametrize(("channels", "rank", "rows", "width", "kind", "tile"), [
+    (1024, 32, 64, 3, torch.float32, (64, 8)), (1024, 32, 64, 2, torch.bfloat16, (128, 2)),
+    (2048, 64, 96, 4, torch.float32, (128, 4)), (2048, 64, 96, 3, torch.bfloat16, (64, 2)),
+    (3072, 96, 128, 2, torch.float32, (64, 4)), (3072, 96, 128, 4, torch.bfloat16, (128, 8)),
+    (64, 16, 64, 3, torch.bfloat16, (64, 8)),
+])  # fmt: skip
+def test_of_every_size(channels, rank, rows, width, kind, tile):
+    check(case(2, 150, channels, rank, rows, width, kind, bias=width != 2, lines=1), front.Tile(*tile))
 
 
 def test_memory_that_holds_no_numbers_is_not_read():
@@ -76,6 +78,9 @@ def test_a_mixer_gives_the_same_through_it(many, autocast, monkeypatch):
         n, weights = n.bfloat16(), [t.bfloat16() for t in weights]
     taken = []
     run = front.forward
+    assert front.takes(
+        n.bfloat16(), *(weights[i] if i < 3 else weights[i].bfloat16() for i in (1, 2, 3, 4)), order, state
+    )
     monkeypatch.setattr(operator, "MANY", many)
     monkeypatch.setattr(front, "forward", lambda f: taken.append(f) or run(f))
     with torch.no_grad(), torch.autocast("cuda", torch.bfloat16, enabled=autocast):

@@ -7,13 +7,13 @@ from zoo.ops.mamba import cuda_front as front
 
 
 @pytest.mark.parametrize(("length", "tile", "microseconds"), [
-    (274, (64, 8), 14.6), (1058, (64, 8), 25.5), (2354, (64, 4), 43.3), (3662, (128, 4), 55.6), (4162, (64, 2), 61.7),
-    (6482, (128, 2), 103.2), (9314, (64, 2), 137.0),
+    (366, (64, 8), 16.4), (1230, (64, 8), 27.4), (2606, (64, 4), 44.6), (3974, (128, 4), 58.5), (4494, (128, 3), 76.9),
+    (6894, (128, 2), 104.0), (9806, (64, 2), 147.8),
 ])  # fmt: skip
 def test_the_tile_is_the_one_that_was_fastest_on_an_h200(length, tile, microseconds):
-    """Two samples, 3,072 channels: of all variants measured, by docs/kernels.md."""
+    """DiM-H at 256 to 1536 pixels, two samples: of all variants measured, by docs/kernels.md."""
     assert front.tile_for(2, length, 3072, 132) == tile
-    assert front._time(front.Tile(*tile), 2, length, 3072, 132) == pytest.approx(microseconds, rel=0.12)
+    assert front._time(front.Tile(*tile), 2, length, 3072, 132) == pytest.approx(microseconds, rel=0.1)
 
 
 def test_more_work_never_takes_less_time():

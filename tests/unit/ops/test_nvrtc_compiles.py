@@ -127,16 +127,14 @@ def compile_conv(width: int, kind: int, flags: tuple[int, ...], **more: int) -> 
     compiles(conv.SOURCE, macros | dict(zip(CONV_FLAGS, flags)) | more)
 
 
-# Every tile, every size, and any two of width, kind and order together, once.
-FRONTS = list(
-    zip(
-        front.TILES,
-        (32, 64, 96, 128, 96, 32, 64, 96),
-        (4, 3, 2, 3, 3, 2, 4, 4),
-        (0, 1, 1, 0, 1, 0, 1, 0),
-        (1, 0, 1, 0, 1, 0, 0, 1),
-    )
+# Every tile, every size, and any two of width, kind and order together.
+WAYS = zip(
+    (32, 64, 96, 128, 96, 32, 64, 96, 32),
+    (4, 3, 2, 3, 3, 2, 4, 4, 3),
+    (0, 1, 1, 0, 1, 0, 1, 0, 1),
+    (1, 0, 1, 0, 1, 0, 0, 1, 0),
 )
+FRONTS = [(tile, *way) for tile, way in zip(front.TILES, WAYS, strict=True)]
 
 
 @pytest.mark.parametrize(("tile", "rank", "width", "kind", "ordered"), FRONTS, ids=str)

@@ -16,6 +16,7 @@ from zoo.ops.cuda import nvrtc
 
 KINDS = {torch.float32: 0, torch.bfloat16: 1, torch.float16: 2}  # IO_KIND of the kernels
 OLDEST = (8, 0)  # compute capability
+CLUSTERS = 90  # architecture from which blocks come in clusters
 NO_CONTEXT = 201  # CUDA_ERROR_INVALID_CONTEXT
 
 
@@ -44,9 +45,14 @@ class Kernel:
         (kernel,) = _check(driver.cuLibraryGetKernel(library, name.encode()))
         (self._function,) = _check(driver.cuKernelGetFunction(kernel))
         self._launch, self._shared, self._name = driver.cuLaunchKernel, shared, name
+        attribute = driver.CUfunction_attribute
         if shared > 32 * 1024:  # beyond 48 KiB with what the kernel declares itself
-            wide = driver.CUfunction_attribute.CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES
+            wide = attribute.CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES
             _check(driver.cuFuncSetAttribute(self._function, wide, shared))
+        if arch(device) >= CLUSTERS:  # close together: clusters that are spread find less room
+            policy = attribute.CU_FUNC_ATTRIBUTE_CLUSTER_SCHEDULING_POLICY_PREFERENCE
+            close = driver.CUclusterSchedulingPolicy.CU_CLUSTER_SCHEDULING_POLICY_LOAD_BALANCING
+            _check(driver.cuFuncSetAttribute(self._function, policy, int(close)))
 
     def __call__(self, grid: tuple[int, int, int], threads: int, params: bytes, stream: int) -> None:
         if 0 in grid:

@@ -224,16 +224,17 @@ INLINE void exchange(const Params& p, const Place& at, float* sums, IO* low, con
     *(float2*)(sums + (at.m + at.q + 8 * e) * PITCH + 8 * j + 2 * at.k) = float2{sum[4 * j + 2 * e], sum[4 * j + 2 * e + 1]};
   wait_for_all();
   IO* const narrow = p.narrow + (size_t)(blockIdx.z / p.lines) * p.steps * p.lines * N;
-  constexpr int SHARE = T / S * (N / 4), ITEMS = (SHARE + THREADS - 1) / THREADS;
+  constexpr int SHARE = (T + S - 1) / S, COUNT = SHARE * (N / 4), ITEMS = (COUNT + THREADS - 1) / THREADS;  // of steps; of four columns each
   float4 v[ITEMS][S];
+  auto step = [&](unsigned item) { return at.block * SHARE + item / (N / 4); };
   UNROLL for (int i = 0; i < ITEMS; i++) {
-    const unsigned item = min(at.tid + i * THREADS, SHARE - 1u);
-    const float* from = sums + (at.block * (T / S) + item / (N / 4)) * PITCH + item % (N / 4) * 4;
+    const unsigned item = at.tid + i * THREADS;
+    const float* from = sums + min(step(item), T - 1u) * PITCH + item % (N / 4) * 4;
     UNROLL for (int s = 0; s < S; s++) v[i][s] = load_remote(from, s);
   }
   UNROLL for (int i = 0; i < ITEMS; i++) {
-    const unsigned item = at.tid + i * THREADS, t = at.block * (T / S) + item / (N / 4), n = item % (N / 4) * 4;
-    if (SHARE % THREADS && item >= SHARE) break;
+    const unsigned item = at.tid + i * THREADS, t = step(item), n = item % (N / 4) * 4;
+    if ((COUNT % THREADS && item >= COUNT) || (T % S && t >= T)) break;
     float4 total = v[i][0];
     UNROLL for (int s = 1; s < S; s++) { total.x += v[i][s].x; total.y += v[i][s].y; total.z += v[i][s].z; total.w += v[i][s].w; }
     const uint2 packed = {pack(float2{total.x, total.y}, bf16{}), pack(float2{total.z, total.w}, bf16{})};

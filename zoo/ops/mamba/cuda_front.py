@@ -78,9 +78,9 @@ class Cost(NamedTuple):
     chunk: tuple[float, ...]
 
 
-COST = {64: Cost(5.2, (1.7, 2.3, 3.1)), 128: Cost(7.2, (2.5, 4.0))}
-TILES = [Tile(steps, cluster) for steps in COST for cluster in (1, 2, 4, 8)]
-WHOLE = 0.94  # of the multiprocessors are reached by clusters of four blocks or more
+COST = {64: Cost(6.5, (1.65, 2.3, 3.1)), 128: Cost(6.0, (2.7, 4.25))}
+TILES = [Tile(64, 1), Tile(64, 2), Tile(64, 4), Tile(64, 8), *(Tile(128, n) for n in (1, 2, 3, 4, 8))]
+REACHED = {3: 0.94, 4: 0.97, 8: 0.91}  # by clusters of so many blocks, of all multiprocessors
 
 
 def takes(
@@ -117,7 +117,7 @@ def tile_for(sequences: int, steps: int, channels: int, multiprocessors: int) ->
 
 def _time(tile: Tile, sequences: int, steps: int, channels: int, multiprocessors: int) -> float:
     blocks, chunks = sequences * -(-steps // tile.STEPS) * tile.CLUSTER, -(-channels // CHUNK // tile.CLUSTER)
-    of_each = -(-blocks // int(multiprocessors * (WHOLE if tile.CLUSTER >= 4 else 1)))
+    of_each = -(-blocks // int(multiprocessors * REACHED.get(tile.CLUSTER, 1)))
     cost, most = COST[tile.STEPS], tile.MIN_BLOCKS
     rounds = [most] * (of_each // most) + [of_each % most] * (of_each % most > 0)
     return sum(cost.block + chunks * cost.chunk[together - 1] for together in rounds)
