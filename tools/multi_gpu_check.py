@@ -146,7 +146,7 @@ def plan(check: Check) -> list[list[Part]]:
     one = Part("loss_1", 1, lambda c: c.train("one", 1), lambda c, _: {"losses": c.losses("one")}, limit=120)
     waves = [[one], *abreast([same["ddp", middle], same["fsdp", middle]], most)]
     waves += [[part] for (_, n), part in same.items() if n != middle]
-    waves += [[stopped(most)], [speed("dim_h", 1)], [speed("dim_h", most)]]
+    waves += [[stopped(most)], [speed("dim_h", 1)], [speed("dim_h", most)], apart("dim_h", most)]
     waves += abreast([continued(middle, most), drawn(1), measured(1)], most)
     waves += abreast([continued(1, middle)], most)
     waves += [[drawn(most)], [speed("dim_s", 1)], [speed("dim_s", most)]]
@@ -239,9 +239,9 @@ def ablated(n: int) -> Part:
     return Part(f"ablated_{n}", n, command, result)
 
 
-def speed(model: str, n: int, parallel: str = "ddp") -> Part:
+def speed(model: str, n: int, parallel: str = "ddp", name: str = "") -> Part:
     """Images a second, see scaling.py."""
-    name = f"speed_{model}_{parallel}_{n}"
+    name = name or f"speed_{model}_{parallel}_{n}"
 
     def command(check: Check) -> list[str]:
         args = ["--model", model, "--parallel", parallel, "--seconds", str(check.args.seconds if not check.args.tiny
@@ -251,6 +251,11 @@ def speed(model: str, n: int, parallel: str = "ddp") -> Part:
         return ["-c", start] if n > 1 else ["-m", "scaling", *args]
 
     return Part(name, n, command, lambda c, _: json.loads((c.folder / f"{name}.json").read_text()), limit=90)
+
+
+def apart(model: str, n: int) -> list[Part]:
+    """One process on each GPU, at the same time: what so many do that need not wait for each other."""
+    return [speed(model, 1, name=f"apart_{model}_{i}") for i in range(n)]
 
 
 def run(check: Check, part: Part, first: int) -> Facts:
@@ -335,6 +340,11 @@ def verdicts(check: Check) -> dict[str, Facts]:
             part = rates[1] / rates[0] / n if all(rates) else None
             goal = BOUNDS["efficiency_dim_h"] if (model, n) == ("dim_h", most) else 0.0
             found[f"efficiency_{model}_{n}"] = judged(part, goal, lambda part, goal=goal: part >= goal)
+    if "apart_dim_h_0" in results and f"speed_dim_h_ddp_{most}" in check.results:
+        rates = [results.get(f"apart_dim_h_{i}", {}).get("images_per_second") for i in range(most)]
+        together = check.results[f"speed_dim_h_ddp_{most}"].get("images_per_second")
+        part, goal = together / sum(rates) if together and all(rates) else None, BOUNDS["efficiency_dim_h"]
+        found["efficiency_beside_as_many_apart"] = judged(part, goal, lambda part: part >= goal)
     return found
 
 

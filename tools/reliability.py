@@ -178,6 +178,7 @@ CLAIMS = {
     "loss_fsdp": "loss of FSDP2 on {} GPUs, the same",
     "efficiency_dim_s": "scaling efficiency of DiM-S on {} GPUs",
     "efficiency_dim_h": "scaling efficiency of DiM-H on {} GPUs",
+    "efficiency_beside_as_many_apart": "DiM-H on all of them together, of what as many single runs do at the same time",
     "saved_by_several_continued_by_one": "ended by SIGTERM on {}, continued on {}, then on 1: loss, the same",
     "samples_of_several_differ": "samples drawn by {} GPUs and by one: share of bytes that differ",
     "figures_of_several_differ": "`zoo-eval` on {} GPUs and on one: relative difference",
@@ -189,7 +190,7 @@ CLAIMS = {
 def several(figures: dict[str, Any]) -> list[str]:
     """The tables of `tools/multi_gpu_check.py`."""
     counts = sorted(figures["gpus"], reverse=True)
-    speeds = {name: row for name, row in figures.items() if name.startswith("speed_") and "images_per_second" in row}
+    speeds = {name: row for name, row in figures.items() if name.startswith(("speed_", "apart_")) and "images_per_second" in row}
     device = next((row["device"] for row in speeds.values()), "GPUs")
     rows = [f"`python tools/multi_gpu_check.py` on one machine with {counts[0]} x {device}: every part is a command of "
             f"its own, `zoo-train --gpus N` and its like; losses over {figures['steps']} updates.", "",
