@@ -190,7 +190,8 @@ CLAIMS = {
 def several(figures: dict[str, Any]) -> list[str]:
     """The tables of `tools/multi_gpu_check.py`."""
     counts = sorted(figures["gpus"], reverse=True)
-    speeds = {name: row for name, row in figures.items() if name.startswith(("speed_", "apart_")) and "images_per_second" in row}
+    kinds = ("speed_", "apart_")
+    speeds = {name: row for name, row in figures.items() if name.startswith(kinds) and "images_per_second" in row}
     device = next((row["device"] for row in speeds.values()), "GPUs")
     rows = [f"`python tools/multi_gpu_check.py` on one machine with {counts[0]} x {device}: every part is a command of "
             f"its own, `zoo-train --gpus N` and its like; losses over {figures['steps']} updates.", "",
