@@ -28,7 +28,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 ROOT = Path(__file__).resolve().parents[1]
-BOUNDS = {"loss_ddp": 1e-4, "loss_fsdp": 1e-4, "saved_by_several": 1e-4, "efficiency_dim_h": 0.95}
+BOUNDS = {"loss_ddp": 1e-4, "loss_fsdp": 1e-4, "loss_graph": 1e-4, "saved_by_several": 1e-4, "efficiency_dim_h": 0.95}
 TRAIN = ["quickstart", "train.batch=32", "train.precision=fp32", "train.optimizer.lr=2.0e-4", "train.warmup=5",
          "train.val_every=0", "train.preview_every=0", "train.save_every=0", "train.log_every=1", "train.workers=2",
          "train.max_minutes=0", "backbone.width=256", "backbone.depth=13"]  # fmt: skip
@@ -151,7 +151,10 @@ def plan(check: Check) -> list[list[Part]]:
     waves += abreast([continued(1, middle)], most)
     waves += [[drawn(most)], [speed("dim_s", 1)], [speed("dim_s", most)]]
     waves += [[speed(model, n)] for model in ("dim_h", "dim_s") for n in check.several if n != most]
-    return [*waves, [measured(most)], [ablated(most)], [speed("dim_h", most, "fsdp")]]
+    graph = Part(f"loss_graph_{most}", most, lambda c: c.train("graph", most, "train.cuda_graph=true"),
+                 lambda c, _: {"losses": c.losses("graph")}, "loss_1")  # fmt: skip
+    captured = [[graph], [speed("dim_h", 1, "graph")], [speed("dim_h", most, "graph")]]
+    return [*waves, [measured(most)], [ablated(most)], [speed("dim_h", most, "fsdp")], *captured]
 
 
 def wanted(waves: list[list[Part]], only: str) -> list[list[Part]]:
@@ -320,7 +323,7 @@ def verdicts(check: Check) -> dict[str, Facts]:
     results, most = {name: check.results[name] for name in check.ran}, check.most
     one = results.get("loss_1", {}).get("losses", [])
     found = {f"loss_{kind}_{n}": near(one, results[f"loss_{kind}_{n}"].get("losses", []), BOUNDS[f"loss_{kind}"])
-             for kind in ("ddp", "fsdp") for n in check.several if f"loss_{kind}_{n}" in results}  # fmt: skip
+             for kind in ("ddp", "fsdp", "graph") for n in check.several if f"loss_{kind}_{n}" in results}  # fmt: skip
     if f"stopped_{most}" in results:
         moved = results.get("continued_1", {}).get("losses", [])
         found["saved_by_several_continued_by_one"] = near(one, moved, BOUNDS["saved_by_several"])
@@ -334,12 +337,14 @@ def verdicts(check: Check) -> dict[str, Facts]:
         devices = rows.get("devices", [])
         spread = len(set(devices)) if check.args.device == "cuda" else len(devices)
         found["rows_of_an_ablation_on_gpus_of_their_own"] = judged(spread or None, most, lambda n: n == most)
-    for model, n in [(model, n) for model in ("dim_s", "dim_h") for n in check.several]:
-        if f"speed_{model}_ddp_{n}" in results:
-            rates = [results.get(f"speed_{model}_ddp_{k}", {}).get("images_per_second") for k in (1, n)]
+    measured_speeds = [(model, "ddp", n) for model in ("dim_s", "dim_h") for n in check.several]
+    for model, kind, n in [*measured_speeds, ("dim_h", "graph", most)]:
+        if f"speed_{model}_{kind}_{n}" in results:
+            rates = [results.get(f"speed_{model}_{kind}_{k}", {}).get("images_per_second") for k in (1, n)]
             part = rates[1] / rates[0] / n if all(rates) else None
             goal = BOUNDS["efficiency_dim_h"] if (model, n) == ("dim_h", most) else 0.0
-            found[f"efficiency_{model}_{n}"] = judged(part, goal, lambda part, goal=goal: part >= goal)
+            name = f"efficiency_{model}_{n}" if kind == "ddp" else f"efficiency_{model}_{kind}_{n}"
+            found[name] = judged(part, goal, lambda part, goal=goal: part >= goal)
     if "apart_dim_h_0" in results and f"speed_dim_h_ddp_{most}" in check.results:
         rates = [results.get(f"apart_dim_h_{i}", {}).get("images_per_second") for i in range(most)]
         together = check.results[f"speed_dim_h_ddp_{most}"].get("images_per_second")

@@ -176,8 +176,10 @@ def result(promise: Promise, row: dict[str, Any]) -> str:
 CLAIMS = {
     "loss_ddp": "loss of DDP on {} GPUs, largest relative difference to one",
     "loss_fsdp": "loss of FSDP2 on {} GPUs, the same",
+    "loss_graph": "loss of {} GPUs that each replay a CUDA graph, the same",
     "efficiency_dim_s": "scaling efficiency of DiM-S on {} GPUs",
     "efficiency_dim_h": "scaling efficiency of DiM-H on {} GPUs",
+    "efficiency_dim_h_graph": "the same, each replaying a CUDA graph, on {} GPUs",
     "efficiency_beside_as_many_apart": "DiM-H on all of them together, of what as many single runs do at the same time",
     "saved_by_several_continued_by_one": "ended by SIGTERM on {}, continued on {}, then on 1: loss, the same",
     "samples_of_several_differ": "samples drawn by {} GPUs and by one: share of bytes that differ",

@@ -30,6 +30,8 @@ from zoo.train.step import Objective, Update
 MODELS = {"dim_s": ("dim_s_cifar", 128, 128), "dim_h": ("dim_h_imagenet256", 64, 32)}
 """Name -> recipe, images a GPU, of these at a time."""
 TINY = ["backbone.width=64", "backbone.depth=3"]
+SETTINGS = {kind: [f"train.parallel={kind}", "train.cuda_graph=false"] for kind in ("ddp", "fsdp")}
+SETTINGS["graph"] = ["train.cuda_graph=true"]
 WARM, ROUND = 6, 4
 """Updates before the clock starts; updates between two looks at it."""
 
@@ -38,7 +40,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Measure one model in the processes that are there."""
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("--model", choices=MODELS, default="dim_s")
-    p.add_argument("--parallel", choices=("ddp", "fsdp"), default="ddp")
+    p.add_argument("--parallel", choices=("ddp", "fsdp", "graph"), default="ddp",
+                   help="graph: DDP's division of work, each process replays a CUDA graph")  # fmt: skip
     p.add_argument("--seconds", type=float, default=10.0)
     p.add_argument("--device", default="auto")
     p.add_argument("--tiny", action="store_true", help="a small model and 2 images a process: does it run?")
@@ -47,8 +50,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     with joined(pick_device(args.device)) as ranks:
         name, each, micro = MODELS[args.model] if not args.tiny else (MODELS[args.model][0], 2, 2)
         recipe = load_recipe(name, [
-            f"train.batch={each * ranks.size}", f"train.micro_batch={micro}", f"train.parallel={args.parallel}",
-            "train.precision=bf16", "train.cuda_graph=false", *(TINY if args.tiny else []),
+            f"train.batch={each * ranks.size}", f"train.micro_batch={micro}", "train.precision=bf16",
+            *SETTINGS[args.parallel], *(TINY if args.tiny else []),
         ])  # fmt: skip
         settings = section(recipe, "train")()
         configure(ranks.device, settings.precision, deterministic=False)

@@ -14,6 +14,7 @@ from torch.utils.checkpoint import CheckpointPolicy, checkpoint, create_selectiv
 from zoo.errors import RecipeError
 from zoo.ops.add_norm import plain
 from zoo.parts.protocols import Condition, Stream
+from zoo.train.graphed import obstacle
 from zoo.train.ranks import Ranks
 from zoo.train.settings import Train
 
@@ -21,18 +22,22 @@ DEAR = ("mm", "addmm", "bmm", "baddbmm", "convolution", "_scaled_dot_product_fla
         "_scaled_dot_product_efficient_attention", "_scaled_dot_product_cudnn_attention",
         "_scaled_dot_product_flash_attention_for_cpu", "selective_scan", "mamba")  # fmt: skip
 """Operators whose results `recompute: selective` keeps."""
+LARGE = 2**18
+"""Elements of a gradient that travels by itself."""
 
 
 class Parallel:
     """A backbone as the training step calls it; its own names, weights and methods stay as they are.
 
-    `ddp`: every process has all weights, and gradients are averaged while they are computed. `fsdp`: every
-    process has its part of each weight, gradient and average, and blocks are gathered when they run.
+    `ddp`: every process has all weights, and gradients are averaged while they are computed, or, if that is a CUDA
+    graph, afterwards (`average`). `fsdp`: every process has its part of each weight, gradient and average, and blocks
+    are gathered when they run.
     """
 
     def __init__(self, backbone: nn.Module, settings: Train, ranks: Ranks):
         self.backbone, self.ranks = backbone, ranks
         self.sharded = ranks.size > 1 and settings.parallel == "fsdp"
+        self.afterwards = ranks.size > 1 and not obstacle(settings, ranks)
         if self.sharded and settings.batch % ranks.size:
             raise RecipeError(f"{settings.batch} images cannot be shared evenly by {ranks.size} processes",
                               where="train.batch", fix=f"use a multiple of {ranks.size}, or train.parallel=ddp")
@@ -46,9 +51,27 @@ class Parallel:
 
     def network(self) -> Callable[..., Any]:
         """What to call in training; made once weights are where they should be."""
-        if self.ranks.size == 1 or self.sharded:
+        if self.ranks.size == 1 or self.sharded or self.afterwards:
             return self.backbone
         return nn.parallel.DistributedDataParallel(self.backbone, broadcast_buffers=False, gradient_as_bucket_view=True)
+
+    def average(self) -> None:
+        """Gradients become their means over the processes: large ones where they lie, all others in one message."""
+        if not self.afterwards:
+            return
+        for p in self.backbone.parameters():
+            if p.requires_grad and p.grad is None:  # the same messages from everybody
+                p.grad = torch.zeros_like(p)
+        gradients = [p.grad for p in self.backbone.parameters() if p.grad is not None]
+        torch._foreach_div_(gradients, self.ranks.size)
+        large, small = [], []
+        for gradient in gradients:
+            (large if gradient.numel() >= LARGE and gradient.is_contiguous() else small).append(gradient)
+        for gradient in large:
+            self.ranks.sum(gradient)
+        if small:
+            parts = self.ranks.sum(torch.cat([g.flatten() for g in small])).split([g.numel() for g in small])
+            torch._foreach_copy_(small, [part.view_as(g) for g, part in zip(small, parts)])
 
 
 def quiet(network: Callable[..., Any]) -> AbstractContextManager:

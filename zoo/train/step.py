@@ -177,7 +177,10 @@ class Update:
             with nullcontext() if last else quiet(self.objective.network):
                 part = batch.rows(rows)
                 total += self.through(state)(part.images, part.labels, draw.rows(rows), scale)
-        return total if alone else ranks.sum(total)
+        if alone:
+            return total
+        state.parallel.average()
+        return ranks.sum(total)
 
     def through(self, state: State) -> Graphed:
         """How a micro-batch goes through the network and back."""

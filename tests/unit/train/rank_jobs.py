@@ -1,7 +1,7 @@
 """What each of several processes does in the tests: run after run, in one process group.
 
     python rank_jobs.py '[{"recipe": ..., "overrides": [...], "folder": ..., "resume": ..., "stop": [rank, step],
-                           "full": [rank, saves]}, ...]'
+                           "full": [rank, saves], "afterwards": true}, ...]'
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import sys
 import torch
 
 from zoo.recipe import load_recipe
+from zoo.train import parallel
 from zoo.train.loop import train
 from zoo.train.ranks import joined
 from zoo.train.step import Objective, Update
@@ -23,6 +24,7 @@ from zoo.train.storage import Writer
 def run(job: dict, rank: int) -> str:
     """One training, perhaps with a Ctrl-C, a lack of memory or a full disk in one process."""
     update, compute, write, wrote = Update.__call__, Objective.__call__, Writer.write_data, []
+    make = parallel.Parallel.__init__
 
     def interrupted(self, state, batch):
         if [rank, state.step + 1] == job.get("stop"):
@@ -40,12 +42,19 @@ def run(job: dict, rank: int) -> str:
             raise OSError(28, "No space left on device")
         return write(self, plan, planner)
 
+    def afterwards(self, backbone, settings, ranks):
+        make(self, backbone, settings, ranks)
+        self.afterwards, parallel.LARGE = True, 100  # so that gradients of both kinds are there
+
     Update.__call__, Objective.__call__, Writer.write_data = interrupted, cramped, refused
+    if job.get("afterwards"):
+        parallel.Parallel.__init__ = afterwards
     try:
         return train(load_recipe(job["recipe"], job["overrides"]), job["folder"], device="cpu",
                      resume=job.get("resume", False))  # fmt: skip
     finally:
         Update.__call__, Objective.__call__, Writer.write_data = update, compute, write
+        parallel.Parallel.__init__ = make
 
 
 if __name__ == "__main__":

@@ -216,13 +216,15 @@ def test_who_insists_is_told_why_not(assemble, tiny):
     settings = section(tiny("train.cuda_graph=true"), "train")()
     with pytest.raises(RecipeError, match="graphs need a CUDA device"):
         list(report.report(tiny(), settings, Ranks(CPU), DataError("not here")))
-    with pytest.raises(RecipeError, match="several processes"):
-        obstacle(settings, Ranks(torch.device("cuda"), 0, 2))
+    sharded = section(tiny("train.cuda_graph=true", "train.parallel=fsdp"), "train")()
+    with pytest.raises(RecipeError, match="travel between processes"):
+        obstacle(sharded, Ranks(torch.device("cuda"), 0, 2))
 
 
 @pytest.mark.parametrize(("setting", "device", "processes", "said"), [
     ("auto", "cuda", 1, ""), ("true", "cuda", 1, ""), ("false", "cuda", 1, "train.cuda_graph=false"),
-    ("auto", "mps", 1, "graphs need a CUDA device"), ("auto", "cuda", 4, "several processes share the gradients"),
+    ("auto", "mps", 1, "graphs need a CUDA device"), ("auto", "cuda", 4, "several processes; true makes one in each"),
+    ("true", "cuda", 4, ""),
 ])  # fmt: skip
 def test_the_first_screen_says_how_kernels_are_launched(tiny, setting, device, processes, said):
     settings = section(tiny(f"train.cuda_graph={setting}"), "train")()
