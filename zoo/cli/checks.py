@@ -87,8 +87,10 @@ def operators() -> Iterator[Check]:
     import torch
 
     from zoo import ops
+    from zoo.ops.mamba import cuda_front
 
-    rows = ops.report("cuda" if torch.cuda.is_available() else "cpu")
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    rows = ops.report(device)
     for op in dict.fromkeys(row.op for row in rows):
         backends = [row for row in rows if row.op == op]
         chosen = next((row.backend for row in backends if row.status == "chosen"), None)
@@ -99,6 +101,8 @@ def operators() -> Iterator[Check]:
             yield Check(f"op {op}", "warn", f"naive, a slow reference loop; {others}", "pip install numba triton")
         else:
             yield Check(f"op {op}", "ok", f"{chosen}; {others}")
+    apart = cuda_front.unfit(torch.device(device))
+    yield Check("op mamba", "ok", f"its parts: {apart}" if apart else "without gradients one kernel in front of the scan")
 
 
 def optional() -> Iterator[Check]:

@@ -83,11 +83,22 @@ TILES = [Tile(64, 1), Tile(64, 2), Tile(64, 4), Tile(64, 8), *(Tile(128, n) for 
 REACHED = {3: 0.94, 4: 0.97, 8: 0.91}  # by clusters of so many blocks, of all multiprocessors
 
 
+def unfit(device: torch.device, dtype: torch.dtype = torch.bfloat16) -> str | None:
+    """Why the kernel cannot run on a device, or its self-test failed there, or None."""
+    if reason := driver.unfit(device, dtype):
+        return reason
+    if torch.cuda.get_device_capability(device) != CAPABILITY:
+        return f"compute capability is not {CAPABILITY[0]}.{CAPABILITY[1]}"
+    if dtype != torch.bfloat16:
+        return f"dtype is {dtype}"
+    return selftest.verdict("mamba", SOURCE.parent, dtype, device, _self_test)
+
+
 def takes(
     n: Tensor, weight: Tensor, bias: Tensor | None, x_proj: Tensor, dt_proj: Tensor, order: Tensor | None, state: int
 ) -> bool:
-    """Whether the kernel can serve a mixer of `state` states on tokens n, and has passed its self-test."""
-    if driver.unfit(n.device, n.dtype) or torch.cuda.get_device_capability(n.device) != CAPABILITY:
+    """Whether the kernel can serve a mixer of `state` states on tokens n."""
+    if unfit(n.device, n.dtype):
         return False
     if order is not None and directions.count(order):
         return False
@@ -98,15 +109,13 @@ def takes(
     if not batch or length // lines < SHORTEST or length * 4 * channels >= FARTHEST or batch * lines > MAX_SEQUENCES:
         return False
     taps = [t for t in (weight, bias) if t is not None]
-    of_a_kind = {t.dtype for t in (n, x_proj, dt_proj)} == {torch.bfloat16} and len({t.dtype for t in taps}) == 1
+    of_a_kind = len({t.dtype for t in (n, x_proj, dt_proj)}) == len({t.dtype for t in taps}) == 1
     if not of_a_kind or weight.dtype not in (torch.float32, torch.bfloat16):
         return False
     if not all(t.is_contiguous() and t.data_ptr() % 16 == 0 for t in (*taps, x_proj, dt_proj)):
         return False
     operators = (("selective_scan", state), ("causal_conv", width))  # whoever asks for other backends gets them
-    if any(choose(op, Problem(n.device, n.dtype, size)).name != "cuda" for op, size in operators):
-        return False
-    return not selftest.verdict("mamba", SOURCE.parent, n.dtype, n.device, _self_test)
+    return all(choose(op, Problem(n.device, n.dtype, size)).name == "cuda" for op, size in operators)
 
 
 @functools.cache
