@@ -102,7 +102,7 @@ def operators() -> Iterator[Check]:
         else:
             yield Check(f"op {op}", "ok", f"{chosen}; {others}")
     apart = cuda_front.unfit(torch.device(device))
-    yield Check("op mamba", "ok", f"its parts: {apart}" if apart else "without gradients one kernel in front of the scan")
+    yield Check("op mamba", "ok", f"its parts: {apart}" if apart else "one kernel in front of its scan, for inference")
 
 
 def optional() -> Iterator[Check]:
