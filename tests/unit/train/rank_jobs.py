@@ -1,7 +1,7 @@
 """What each of several processes does in the tests: run after run, in one process group.
 
     python rank_jobs.py '[{"recipe": ..., "overrides": [...], "folder": ..., "resume": ..., "stop": [rank, step],
-                           "full": [rank, saves], "afterwards": true}, ...]'
+                           "full": [rank, saves], "graphs": true}, ...]'
 """
 
 from __future__ import annotations
@@ -12,9 +12,11 @@ import signal
 import sys
 
 import torch
+from played import Played
 
 from zoo.recipe import load_recipe
 from zoo.train import parallel
+from zoo.train.graphed import Graphed
 from zoo.train.loop import train
 from zoo.train.ranks import joined
 from zoo.train.step import Objective, Update
@@ -24,7 +26,7 @@ from zoo.train.storage import Writer
 def run(job: dict, rank: int) -> str:
     """One training, perhaps with a Ctrl-C, a lack of memory or a full disk in one process."""
     update, compute, write, wrote = Update.__call__, Objective.__call__, Writer.write_data, []
-    make = parallel.Parallel.__init__
+    make, capture, graphed = parallel.Parallel.__init__, Graphed.__init__, []
 
     def interrupted(self, state, batch):
         if [rank, state.step + 1] == job.get("stop"):
@@ -46,15 +48,21 @@ def run(job: dict, rank: int) -> str:
         make(self, backbone, settings, ranks)
         self.afterwards, parallel.LARGE = True, 100  # so that gradients of both kinds are there
 
+    def played(self, run, backbone, *rest):
+        capture(self, run, backbone, *rest, Played(backbone.parameters()))
+        graphed.append(self)
+
     Update.__call__, Objective.__call__, Writer.write_data = interrupted, cramped, refused
-    if job.get("afterwards"):
-        parallel.Parallel.__init__ = afterwards
+    if job.get("graphs"):
+        parallel.Parallel.__init__, Graphed.__init__ = afterwards, played
     try:
-        return train(load_recipe(job["recipe"], job["overrides"]), job["folder"], device="cpu",
+        said = train(load_recipe(job["recipe"], job["overrides"]), job["folder"], device="cpu",
                      resume=job.get("resume", False))  # fmt: skip
+        assert all(g.graphs for g in graphed), "nothing was captured"
+        return said
     finally:
         Update.__call__, Objective.__call__, Writer.write_data = update, compute, write
-        parallel.Parallel.__init__ = make
+        parallel.Parallel.__init__, Graphed.__init__ = make, capture
 
 
 if __name__ == "__main__":

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
 from functools import partial
 
 import pytest
 import torch
+from played import Played
 from tiny_runs import losses, same, tensors, trained
 
 from zoo.builder import section
@@ -20,52 +20,6 @@ from zoo.train.state import State
 from zoo.train.step import Objective, Update, there_and_back
 
 CPU = torch.device("cpu")
-
-
-class Played:
-    """A recorder as CUDA's own: what it captures is not carried out, and writes to the same memory at every replay."""
-
-    uncounted = 0
-
-    def __init__(self, parameters):
-        self.parameters, self.found, self.errors, self.resets, self.tight = list(parameters), [], [], 0, False
-
-    def reset(self):
-        self.resets += 1
-
-    def crowded(self):
-        return self.tight
-
-    @contextmanager
-    def warming(self):
-        found: list[str] = []
-        yield found
-        found += self.found
-
-    def record(self, run):
-        if self.errors:
-            raise self.errors.pop(0)
-        had = [p.grad for p in self.parameters]
-        values = [None if g is None else g.clone() for g in had]
-        loss, written = run(), [p.grad for p in self.parameters]
-        for tensor, value in zip([loss, *written], [None, *values]):
-            if tensor is not None:
-                tensor.fill_(torch.nan) if value is None else tensor.copy_(value)
-
-        def replay():
-            now = [p.grad for p in self.parameters]
-            self.hold(had)
-            loss.copy_(run())
-            for tensor, parameter in zip(written, self.parameters):
-                if tensor is not None and tensor is not parameter.grad:
-                    tensor.copy_(parameter.grad)
-            self.hold(now)
-
-        return replay, loss
-
-    def hold(self, gradients):
-        for parameter, gradient in zip(self.parameters, gradients):
-            parameter.grad = gradient
 
 
 @pytest.fixture

@@ -33,7 +33,7 @@ def runs(recipe_file, tmp_path_factory):
     cases = {
         "ddp": {}, "micro": {"overrides": ["train.micro_batch=1", "train.val_every=6"]},
         "fsdp": {"overrides": ["train.parallel=fsdp", "train.val_every=6", "train.preview_every=12"]},
-        "cramped": {"fits": 2}, "afterwards": {"afterwards": True, "overrides": ["train.micro_batch=1"]},
+        "cramped": {"fits": 2}, "graphs": {"graphs": True, "overrides": ["train.micro_batch=1"]},
         "parts": {"stop": [1, 7]}, "parts again": {"folder": "parts", "resume": True},
         "sharded parts": {"stop": [1, 7], "overrides": ["train.parallel=fsdp"]},
         "sharded parts again": {"folder": "sharded parts", "resume": True, "overrides": ["train.parallel=fsdp"]},
@@ -70,7 +70,7 @@ def curve(folder: Path, key: str = "loss") -> list[float]:
     return [record[key] for record in losses(folder) if key in record]
 
 
-@pytest.mark.parametrize("name", ["ddp", "micro", "fsdp", "cramped", "afterwards"])
+@pytest.mark.parametrize("name", ["ddp", "micro", "fsdp", "cramped", "graphs"])
 def test_two_processes_have_the_losses_and_the_weights_of_one(runs, alone, name):
     assert curve(runs[0] / name) == pytest.approx(curve(alone), rel=1e-6)
     one, two = tensors(alone, 12), tensors(runs[0] / name, 12)
