@@ -75,7 +75,8 @@ def run_cases() -> None:
         print(f"case {label}", flush=True)
         y = function()
         outputs = [t for t in (y if isinstance(y, tuple) else (y,)) if t.requires_grad]
-        torch.autograd.grad(outputs, tensors, [torch.ones_like(t) for t in outputs])
+        if outputs:
+            torch.autograd.grad(outputs, tensors, [torch.ones_like(t) for t in outputs])
         torch.cuda.synchronize()
     print(END)
 
@@ -86,6 +87,7 @@ def cases() -> Iterator[tuple]:
 
     from zoo import ops
     from zoo.ops.add_norm import RowSum
+    from zoo.ops.mamba import cuda_front as front
 
     def new(*size: int, dtype=torch.float32):
         return torch.randn(size).to("cuda", dtype).requires_grad_()  # drawn on the CPU: one kernel less to watch
@@ -138,6 +140,12 @@ def cases() -> Iterator[tuple]:
             [x, branch, *gate, norm[3], *shift, *scale],
             partial(ops.add_norm, *norm, 1e-5, False),
         )
+    if front.unfit(torch.device("cuda")):
+        return
+    x, x_proj, dt_proj = (new(*n, dtype=torch.bfloat16).detach() for n in ((2, 150, 320), (64, 320), (320, 32)))
+    for tile in front.TILES:
+        given = front.Front(x, new(320, 3).detach(), new(320).detach(), x_proj, dt_proj, order(150))
+        yield f"front {tuple(tile)}", [], partial(front.forward, given, tile)
 
 
 if __name__ == "__main__":

@@ -193,7 +193,7 @@ INLINE void convolve(const Params& p, const Place& at, IO* shared, const int* po
         }
         packed[j] = {pack(float2{r[0], r[1]}, bf16{}), pack(float2{r[2], r[3]}, bf16{})};
       }
-      UNROLL for (int j = 0; j < 2; j++) asm volatile("" : "+r"(packed[j].x), "+r"(packed[j].y));
+      UNROLL for (int j = 0; j < 2; j++) asm volatile("" : "+r"(packed[j].x), "+r"(packed[j].y));  // ready before the wait
       if (two == 0) {
         multiplied(sum);  // the chunk before: the tile is free
         wait_for_group();
@@ -300,7 +300,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS) __cluster_dims
   }
   __syncthreads();
   float sum[N / 2] = {};
-    convolve(p, at, shared, position, sum);
+  convolve(p, at, shared, position, sum);
   exchange(p, at, (float*)shared, shared + LOW_AT, position, sum);
   widen(p, at, shared, shared + LOW_AT, position);
 }
