@@ -3,6 +3,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 bash tools/setup.sh
+unset PYTHONDONTWRITEBYTECODE # pip compiled nothing: what the first command compiles, the next ones keep
 out="${OUT:-runs/quickstart}"
 resume=(); [ -d "$out/checkpoints" ] && resume=(--resume)
 .venv/bin/zoo-train quickstart --out "$out" "${resume[@]}" "$@"
