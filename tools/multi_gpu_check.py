@@ -337,8 +337,8 @@ def verdicts(check: Check) -> dict[str, Facts]:
         devices = rows.get("devices", [])
         spread = len(set(devices)) if check.args.device == "cuda" else len(devices)
         found["rows_of_an_ablation_on_gpus_of_their_own"] = judged(spread or None, most, lambda n: n == most)
-    measured_speeds = [(model, "ddp", n) for model in ("dim_s", "dim_h") for n in check.several]
-    for model, kind, n in [*measured_speeds, ("dim_h", "graph", most)]:
+    speeds = [(model, "ddp", n) for model in ("dim_s", "dim_h") for n in check.several]
+    for model, kind, n in [*speeds, ("dim_h", "graph", most)]:
         if f"speed_{model}_{kind}_{n}" in results:
             rates = [results.get(f"speed_{model}_{kind}_{k}", {}).get("images_per_second") for k in (1, n)]
             part = rates[1] / rates[0] / n if all(rates) else None

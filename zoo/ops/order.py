@@ -28,6 +28,11 @@ def check(order: Tensor | None, length: int, device: torch.device, where: str) -
         raise ShapeError(what, where=where, fix=f"order.to({str(device)!r})")
 
 
+def row_count(order: Tensor | None) -> int:
+    """Independent rows, of one direction."""
+    return 1 if order is None or order.ndim == 1 else order.shape[-2]
+
+
 def rows(order: Tensor | None, length: int, device: torch.device, dtype: torch.dtype = torch.int64) -> Tensor:
     """The order as (rows, steps); None means one row, first position to last."""
     if order is None:

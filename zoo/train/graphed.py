@@ -33,7 +33,8 @@ def obstacle(settings: Train, ranks: Ranks) -> str:
         return insisted(settings, "graphs need a CUDA device")
     if ranks.size > 1 and settings.parallel == "fsdp":
         return insisted(settings, "parts of weights travel between processes")
-    return "several processes; true makes one in each" if ranks.size > 1 and settings.cuda_graph == "auto" else ""
+    asked = ranks.size == 1 or settings.cuda_graph is True
+    return "" if asked else "several processes, of which each makes one with train.cuda_graph=true"
 
 
 def insisted(settings: Train, reason: str) -> str:
@@ -60,7 +61,6 @@ class Graphed:
     def __init__(self, run: Callable[..., Tensor], backbone: nn.Module, settings: Train, ranks: Ranks,
                  say: Callable[[str], None], recorder: Any = None):  # fmt: skip
         self.run, self.backbone, self.settings, self.say = run, backbone, settings, say
-        self.several = ranks.size > 1
         self.parameters = list(backbone.parameters())
         self.refused = "" if recorder else obstacle(settings, ranks)
         self.recorder = recorder if recorder or self.refused else Recorder(ranks.device)
@@ -135,7 +135,7 @@ class Graphed:
             if not ran_out(error):
                 return self._refuse(f"{str(error).splitlines()[0] or type(error).__name__}")
             self.forget()
-            if self.settings.micro_batch or len(leaves[0]) == 1 or self.several:  # nothing smaller to try, or not alone
+            if self.settings.micro_batch or len(leaves[0]) == 1:  # nothing smaller to try
                 return self._refuse("memory is not enough for one")
             raise torch.OutOfMemoryError(str(error)) from error
         if first:

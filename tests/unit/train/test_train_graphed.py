@@ -177,8 +177,8 @@ def test_who_insists_is_told_why_not(assemble, tiny):
 
 @pytest.mark.parametrize(("setting", "device", "processes", "said"), [
     ("auto", "cuda", 1, ""), ("true", "cuda", 1, ""), ("false", "cuda", 1, "train.cuda_graph=false"),
-    ("auto", "mps", 1, "graphs need a CUDA device"), ("auto", "cuda", 4, "several processes; true makes one in each"),
-    ("true", "cuda", 4, ""),
+    ("auto", "mps", 1, "graphs need a CUDA device"), ("true", "cuda", 4, ""),
+    ("auto", "cuda", 4, "several processes, of which each makes one with train.cuda_graph=true"),
 ])  # fmt: skip
 def test_the_first_screen_says_how_kernels_are_launched(tiny, setting, device, processes, said):
     settings = section(tiny(f"train.cuda_graph={setting}"), "train")()

@@ -7,6 +7,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from zoo.ops import order as orders
+
 NDIM = {"x": 3, "weight": 2, "bias": 1}  # of one direction
 
 
@@ -25,7 +27,7 @@ class Inputs(NamedTuple):
     @property
     def rows(self) -> int:
         """Of one direction."""
-        return 1 if self.order is None or self.order.ndim == 1 else self.order.shape[-2]
+        return orders.row_count(self.order)
 
 
 def working_dtype(x: Tensor) -> torch.dtype:

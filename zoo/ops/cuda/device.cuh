@@ -173,14 +173,14 @@ INLINE float tf32(float x) { return __uint_as_float(__float_as_uint(x) & 0xffffe
 
 // COUNT (2 or 4) matrices of 8 x 8 elements; lane i gives the address of row i % 8 of matrix i / 8. Each lane receives
 // elements 2 (lane % 4) and + 1 of row lane / 4 of every one.
-template <int COUNT> INLINE void load_matrices(unsigned* to, unsigned from) {
+template <int COUNT> INLINE void load_matrices(unsigned* to, const bf16* from) {
   if constexpr (COUNT == 4)
     asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0,%1,%2,%3}, [%4];"
-                 : "=r"(to[0]), "=r"(to[1]), "=r"(to[2]), "=r"(to[3]) : "r"(from) : "memory");
+                 : "=r"(to[0]), "=r"(to[1]), "=r"(to[2]), "=r"(to[3]) : "r"(shared_address(from)) : "memory");
   else
-    asm volatile("ldmatrix.sync.aligned.m8n8.x2.shared.b16 {%0,%1}, [%2];" : "=r"(to[0]), "=r"(to[1]) : "r"(from) : "memory");
+    asm volatile("ldmatrix.sync.aligned.m8n8.x2.shared.b16 {%0,%1}, [%2];"
+                 : "=r"(to[0]), "=r"(to[1]) : "r"(shared_address(from)) : "memory");
 }
-template <int COUNT> INLINE void load_matrices(unsigned* to, const bf16* from) { load_matrices<COUNT>(to, shared_address(from)); }
 
 // D (16x8, float32) += A (16x16) B (16x8). Lane: a = A[q][2k..], A[q+8][2k..], A[q][2k+8..], A[q+8][2k+8..],
 // b = B[2k..][q], B[2k+8..][q], D as in mma_k8.

@@ -14,11 +14,13 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from zoo.ops import directions
+from zoo.ops import order as orders
 from zoo.ops.causal_conv import naive
 from zoo.ops.causal_conv.inputs import Inputs as ConvInputs
 from zoo.ops.cuda import driver, selftest
 from zoo.ops.cuda.driver import KINDS
 from zoo.ops.dispatch import Problem, choose
+from zoo.ops.selective_scan.cuda_plan import FULL, fullness
 
 SOURCE = Path(__file__).with_name("cuda_front.cu")
 CAPABILITY = (9, 0)
@@ -42,7 +44,7 @@ class Front(NamedTuple):
     @property
     def lines(self) -> int:
         """Rows of the order, each a sequence of its own."""
-        return 1 if self.order is None or self.order.ndim == 1 else len(self.order)
+        return orders.row_count(self.order)
 
 
 class Tile(NamedTuple):
@@ -97,25 +99,27 @@ def unfit(device: torch.device, dtype: torch.dtype = torch.bfloat16) -> str | No
 def takes(
     n: Tensor, weight: Tensor, bias: Tensor | None, x_proj: Tensor, dt_proj: Tensor, order: Tensor | None, state: int
 ) -> bool:
-    """Whether the kernel can serve a mixer of `state` states on tokens n."""
-    if unfit(n.device, n.dtype):
+    """Whether the kernel can serve a mixer of `state` states on tokens n, and is faster than its parts."""
+    (batch, length, _), (rows, channels), rank, width = n.shape, x_proj.shape, dt_proj.shape[1], weight.shape[1]
+    if rows not in ROWS or rank % 16 or rank > 128 or channels % CHUNK or width > 4:
+        return False
+    lines = orders.row_count(order)
+    if length // lines < SHORTEST or length * 4 * channels >= FARTHEST or not 0 < batch * lines <= MAX_SEQUENCES:
         return False
     if order is not None and directions.count(order):
         return False
-    (batch, length, _), (rows, channels), rank, width = n.shape, x_proj.shape, dt_proj.shape[1], weight.shape[1]
-    lines = 1 if order is None or order.ndim == 1 else len(order)
-    if rows not in ROWS or rank % 16 or rank > 128 or channels % CHUNK or width > 4:
-        return False
-    if not batch or length // lines < SHORTEST or length * 4 * channels >= FARTHEST or batch * lines > MAX_SEQUENCES:
-        return False
     taps = [t for t in (weight, bias) if t is not None]
-    of_a_kind = len({t.dtype for t in (n, x_proj, dt_proj)}) == len({t.dtype for t in taps}) == 1
-    if not of_a_kind or weight.dtype not in (torch.float32, torch.bfloat16):
+    kinds = {t.dtype for t in (n, x_proj, dt_proj)}, {t.dtype for t in taps}
+    if kinds not in (({torch.bfloat16}, {torch.float32}), ({torch.bfloat16}, {torch.bfloat16})):
         return False
     if not all(t.is_contiguous() and t.data_ptr() % 16 == 0 for t in (*taps, x_proj, dt_proj)):
         return False
     operators = (("selective_scan", state), ("causal_conv", width))  # whoever asks for other backends gets them
-    return all(choose(op, Problem(n.device, n.dtype, size)).name == "cuda" for op, size in operators)
+    if any(choose(op, Problem(n.device, n.dtype, size)).name != "cuda" for op, size in operators):
+        return False
+    if fullness(batch * lines, channels, n.device) >= FULL:  # there the scan multiplies narrow steps itself
+        return False
+    return not unfit(n.device, n.dtype)
 
 
 @functools.cache

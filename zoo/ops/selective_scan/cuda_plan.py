@@ -141,12 +141,18 @@ class Forward(NamedTuple):
 # Measured on an H200 (docs/kernels.md): blocks of 16 channels fill the GPU many times over, once, or half.
 MANY, SOME, FEW = Forward(64, 1, 2, 8, 1, 3), Forward(16, 2, 2, 16, 2, 3), Forward(16, 4, 4, 16, 2, 2)
 FORWARD = (MANY, SOME, FEW)
+FULL = 32  # `fullness` from which MANY is faster
+
+
+def fullness(sequences: int, channels: int, device: torch.device) -> float:
+    """Blocks of 16 channels that a multiprocessor gets."""
+    return sequences * -(-channels // 16) / multiprocessors(device)
 
 
 def forward_shape(c: Call) -> Forward:
-    """The variant for a call, by how many blocks a multiprocessor gets."""
-    blocks = c.sequences * -(-c.channels // 16) / multiprocessors(c.u.device)
-    if blocks >= 32 and c.kind == 1:  # sums in more than tf32 would not fit its registers
+    """The variant for a call, by how full the GPU gets."""
+    blocks = fullness(c.sequences, c.channels, c.u.device)
+    if blocks >= FULL and c.kind == 1:  # sums in more than tf32 would not fit its registers
         return MANY
     shape = SOME if blocks >= 2 else FEW
     chunks = min(int(2 / blocks), c.steps // 256)

@@ -7,6 +7,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from zoo.ops import order as orders
+
 NDIM = {"u": 3, "dt": 3, "A": 2, "B": 3, "C": 3, "D": 1, "z": 3, "dt_bias": 1}  # of one direction
 
 
@@ -37,7 +39,7 @@ class Inputs(NamedTuple):
     @property
     def rows(self) -> int:
         """Of one direction."""
-        return 1 if self.order is None or self.order.ndim == 1 else self.order.shape[-2]
+        return orders.row_count(self.order)
 
 
 def rates(A_log: Tensor) -> Tensor:
