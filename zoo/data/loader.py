@@ -5,11 +5,12 @@ Legend: B batch, C channels, H height, W width; of clips, T frames stand after B
 
 from __future__ import annotations
 
+import atexit
 from collections.abc import Iterator
 from contextlib import suppress
 from itertools import count as count_from
-from queue import Full, Queue
-from threading import Event, Thread
+from queue import Empty, Queue
+from threading import Event, Thread, current_thread
 from typing import NamedTuple
 
 import numpy as np
@@ -26,6 +27,7 @@ from zoo.errors import DataError
 Device = torch.device | str | None
 Pixels = tuple[np.ndarray, dict[str, np.ndarray]]
 PREFETCH = 4
+PATIENCE = 30.0  # seconds for a thread's last batch; one that hangs must not hold up the end of a run
 
 
 class Batch(NamedTuple):
@@ -139,22 +141,27 @@ def ahead(items: Iterator, depth: int = PREFETCH) -> Iterator:
     ready: Queue = Queue(depth)
     ended = Event()
 
-    def hand(item: object) -> None:
-        while not ended.is_set():
-            with suppress(Full):
-                return ready.put(item, timeout=0.1)
-
     def work() -> None:
         try:
             for item in items:
-                hand((item, None))
+                ready.put((item, None))
                 if ended.is_set():
                     return
-            hand((None, StopIteration()))
+            ready.put((None, StopIteration()))
         except BaseException as error:
-            hand((None, error))
+            ready.put((None, error))
 
-    Thread(target=work, daemon=True, name="zoo-data").start()
+    def end() -> None:
+        ended.set()
+        with suppress(Empty):
+            while True:
+                ready.get_nowait()  # room, so that the thread comes to look
+        if thread is not current_thread():
+            thread.join(PATIENCE)
+
+    thread = Thread(target=work, daemon=True, name="zoo-data")
+    thread.start()
+    atexit.register(end)  # Python kills a thread that is left at its exit, and inside PyTorch that aborts the process
     try:
         while True:
             item, error = ready.get()
@@ -164,7 +171,8 @@ def ahead(items: Iterator, depth: int = PREFETCH) -> Iterator:
                 raise error
             yield item
     finally:
-        ended.set()
+        end()
+        atexit.unregister(end)
 
 
 def _in_line(dataset, memory, wanted, threads) -> Iterator[Pixels]:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
+import threading
 from itertools import islice
 
 import numpy as np
@@ -164,13 +167,21 @@ def test_items_made_ahead_are_the_same_and_an_error_comes_in_its_turn():
 
 
 def test_a_thread_that_reads_ahead_ends_with_its_reader():
-    import threading
-    import time
-
     reading = ahead(iter(range(10**9)), 2)
     assert next(reading) == 0
     reading.close()
-    deadline = time.monotonic() + 5
-    while any(t.name == "zoo-data" for t in threading.enumerate()) and time.monotonic() < deadline:
-        time.sleep(0.02)
-    assert not any(t.name == "zoo-data" for t in threading.enumerate())
+    assert not any(thread.name == "zoo-data" for thread in threading.enumerate())
+
+
+ABANDONED = """
+import torch
+from zoo.data.loader import ahead
+reading = ahead(torch.zeros(200_000).to(torch.float64)[:1] for _ in range(10**9))
+next(reading)
+"""
+
+
+def test_python_may_end_while_a_thread_is_inside_pytorch():
+    """Killed there, it took the process with it: "terminate called without an active exception", exit code -6."""
+    done = subprocess.run([sys.executable, "-c", ABANDONED], capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stderr) == (0, "")
