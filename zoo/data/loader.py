@@ -153,11 +153,12 @@ def ahead(items: Iterator, depth: int = PREFETCH) -> Iterator:
 
     def end() -> None:
         ended.set()
+        if thread is current_thread():  # where the garbage collector happened to find the reader
+            return
         with suppress(Empty):
             while True:
                 ready.get_nowait()  # room, so that the thread comes to look
-        if thread is not current_thread():
-            thread.join(PATIENCE)
+        thread.join(PATIENCE)
 
     thread = Thread(target=work, daemon=True, name="zoo-data")
     thread.start()

@@ -1,15 +1,15 @@
 """What each of several processes does in the tests: run after run, in one process group.
 
     python rank_jobs.py '[{"recipe": ..., "overrides": [...], "folder": ..., "resume": ..., "stop": [rank, step],
-                           "full": [rank, saves], "graphs": true}, ...]'
+                           "full": [rank, saves], "graphs": true}, ...]' said.json
 """
 
 from __future__ import annotations
 
 import json
-import os
 import signal
 import sys
+from pathlib import Path
 
 import torch
 from played import Played
@@ -68,5 +68,6 @@ def run(job: dict, rank: int) -> str:
 if __name__ == "__main__":
     torch.set_num_threads(1)
     with joined(torch.device("cpu")) as ranks:
-        for job in json.loads(sys.argv[1]):
-            print(ranks.rank, run(job, int(os.environ["RANK"])), flush=True)
+        said = [run(job, ranks.rank) for job in json.loads(sys.argv[1])]
+    if ranks.first:
+        Path(sys.argv[2]).write_text(json.dumps(said))

@@ -22,7 +22,7 @@ from zoo.weights.file import read_weights, save_weights
 
 ROOT, JOBS = Path(__file__).parents[3], Path(__file__).with_name("rank_jobs.py")
 ENV = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
-STEPS = "train.steps=12"
+STEPS, SAID = "train.steps=12", "said.json"
 
 
 @pytest.fixture(scope="module")
@@ -43,8 +43,8 @@ def runs(recipe_file, tmp_path_factory):
         "full": {"full": [1, 3], "overrides": ["train.parallel=fsdp", "train.save_every=6"]},
     }  # fmt: skip
     done = started(root, recipe_file, cases, 2)
-    said = dict(zip(cases, (line for line in done.stdout.splitlines() if line.startswith("0 "))))
-    return root, said, done.stdout
+    said = json.loads((root / SAID).read_text())  # not printed: lines of two processes may mix
+    return root, dict(zip(cases, said, strict=True)), done.stdout
 
 
 def started(root: Path, recipe_file: Path, cases: dict[str, dict], processes: int) -> subprocess.CompletedProcess:
@@ -52,7 +52,7 @@ def started(root: Path, recipe_file: Path, cases: dict[str, dict], processes: in
     jobs = [{**case, "recipe": str(recipe_file), "overrides": [STEPS, *case.get("overrides", [])],
              "folder": str(root / case.get("folder", name))} for name, case in cases.items()]  # fmt: skip
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}",
-               str(JOBS), json.dumps(jobs)]  # fmt: skip
+               str(JOBS), json.dumps(jobs), str(root / SAID)]  # fmt: skip
     done = subprocess.run(command, cwd=ROOT, env=ENV, capture_output=True, text=True, timeout=240)
     assert done.returncode == 0, done.stderr[-4000:]
     return done

@@ -20,7 +20,7 @@ from zoo.ops.causal_conv.inputs import Inputs as ConvInputs
 from zoo.ops.cuda import driver, selftest
 from zoo.ops.cuda.driver import KINDS
 from zoo.ops.dispatch import Problem, choose
-from zoo.ops.selective_scan.cuda_plan import FULL, fullness
+from zoo.ops.selective_scan.cuda_plan import FULL, fullness, multiprocessors
 
 SOURCE = Path(__file__).with_name("cuda_front.cu")
 CAPABILITY = (9, 0)
@@ -123,14 +123,14 @@ def takes(
 
 
 @functools.cache
-def tile_for(sequences: int, steps: int, channels: int, multiprocessors: int) -> Tile:
+def tile_for(sequences: int, steps: int, channels: int, processors: int) -> Tile:
     """The variant that is over first, by `COST`."""
-    return min(TILES, key=lambda tile: _time(tile, sequences, steps, channels, multiprocessors))
+    return min(TILES, key=lambda tile: _time(tile, sequences, steps, channels, processors))
 
 
-def _time(tile: Tile, sequences: int, steps: int, channels: int, multiprocessors: int) -> float:
+def _time(tile: Tile, sequences: int, steps: int, channels: int, processors: int) -> float:
     blocks, chunks = sequences * -(-steps // tile.STEPS) * tile.CLUSTER, -(-channels // CHUNK // tile.CLUSTER)
-    of_each = -(-blocks // int(multiprocessors * REACHED.get(tile.CLUSTER, 1)))
+    of_each = -(-blocks // int(processors * REACHED.get(tile.CLUSTER, 1)))
     cost, most = COST[tile.STEPS], tile.MIN_BLOCKS
     rounds = [most] * (of_each // most) + [of_each % most] * (of_each % most > 0)
     return sum(cost.block + chunks * cost.chunk[together - 1] for together in rounds)
@@ -144,9 +144,7 @@ def forward(f: Front, tile: Tile | None = None) -> tuple[Tensor, Tensor, Tensor]
     order = None if f.order is None else f.order.to(torch.int32).contiguous()
     sequences, steps = batch * f.lines, length // f.lines
     with torch.cuda.device(f.x.device):
-        if tile is None:
-            processors = torch.cuda.get_device_properties(f.x.device).multi_processor_count
-            tile = tile_for(sequences, steps, channels, processors)
+        tile = tile or tile_for(sequences, steps, channels, multiprocessors(f.x.device))
         macros = tile.macros(width, rank, rows, KINDS[f.weight.dtype], order is not None)
         run, stream = driver.kernel(SOURCE, "front", macros, macros["SHARED"], f.x.device)
         tensors = (f.x, f.weight, f.bias, order, f.x_proj, f.dt_proj, u, narrow, dt)
