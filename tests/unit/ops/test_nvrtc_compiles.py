@@ -19,6 +19,7 @@ from zoo.ops.selective_scan import cuda_plan as plan
 
 FOLDER = scan.FOLDER
 FLAGS = ("ORDERED", "VECTOR", "GATED", "SOFTPLUS", "ZOH")
+SHAPES = list(plan.SHAPES.values())
 ALL = list(itertools.product((0, 1), repeat=5))
 ONE_OR_ALL = [flags for flags in ALL if sum(flags) in (1, 5)]  # with their opposites: any three of the five, each way
 OTHERS = [(8, 0), (20, 1), (48, 2), (20, 3)]  # STATE, and which of its launches
@@ -44,8 +45,13 @@ def test_the_list_has_any_three_of_flags_and_launch_in_every_way():
 
 @pytest.mark.parametrize("flags", ONE_OR_ALL, ids=str)
 def test_scan_of_sixteen_states(flags):
-    compile_scan(0, 16, 0, flags, shapes=[plan.SOME])
-    compile_scan(1, 16, 0, opposite(flags), shapes=[plan.FEW, plan.MANY])
+    i = ONE_OR_ALL.index(flags)
+    compile_scan(0, 16, 0, flags, shapes=[SHAPES[i]])
+    compile_scan(1, 16, 0, opposite(flags), shapes=[SHAPES[-i], SHAPES[i - 2]])
+
+
+def test_the_list_is_long_enough_for_every_shape():
+    assert len(ONE_OR_ALL) >= len(SHAPES)
 
 
 @pytest.mark.long
@@ -53,13 +59,13 @@ def test_scan_of_sixteen_states(flags):
 @pytest.mark.parametrize("flags", ALL, ids=str)
 def test_scan_in_every_variant(kind, flags):
     for state, group in [(16, 0), *OTHERS]:
-        compile_scan(kind, state, group, flags)
+        compile_scan(kind, state, group, flags, SHAPES)
 
 
 @pytest.mark.parametrize(("kind", "state", "group"), [(2, 16, 0), *((k, *o) for k in (0, 1, 2) for o in OTHERS)])
 def test_scan_of_other_states_and_formats(kind, state, group):
     flags = (1, 0, 1, 1, 1)
-    compile_scan(kind, state, group, flags if kind % 2 else opposite(flags))
+    compile_scan(kind, state, group, flags if kind % 2 else opposite(flags), SHAPES[(state + group) % 2 :: 2])
 
 
 def opposite(flags: tuple[int, ...]) -> tuple[int, ...]:
@@ -68,13 +74,13 @@ def opposite(flags: tuple[int, ...]) -> tuple[int, ...]:
 
 @pytest.mark.parametrize("kind", driver.KINDS.values())
 def test_scan_in_several_directions(kind):
-    compile_scan(kind, 16, 0, (1, 1, 1, 1, 0), DIRECTIONS=1)
+    compile_scan(kind, 16, 0, (1, 1, 1, 1, 0), SHAPES[kind::3], DIRECTIONS=1)
 
 
-def compile_scan(kind: int, state: int, group: int, values: tuple[int, ...], shapes=(), **more) -> None:
+def compile_scan(kind: int, state: int, group: int, values: tuple[int, ...], shapes, **more) -> None:
     flags = dict(zip(FLAGS, values))
     macros = {"IO_KIND": kind, "STATE": state, "GROUP": group} | flags | more
-    for shape in shapes or (plan.FORWARD if kind == 1 else plan.FORWARD[1:]):
+    for shape in shapes:
         compiles(FOLDER / "scan_forward.cu", macros | shape.macros() | {"LOW": 0})
     few_registers = kind == 1 and not flags["ZOH"]
     backward = plan.Backward(64, 3 if few_registers else 2).macros() | {"AGAIN": flags["GATED"]}

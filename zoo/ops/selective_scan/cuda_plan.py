@@ -131,17 +131,24 @@ class Forward(NamedTuple):
     def shared(self, c: Call) -> int:
         """Bytes: float32 stages, then raw rows (STAGE and RAW of the source)."""
         steps, padded = self.STEPS, self.STEPS + self.STEPS // 4
-        plane = self.CHANNELS * (steps + 4) + 32
-        stage = (2 + self.SPLIT) * plane + N * (steps + 4) + steps * N
+        plane, parts = self.CHANNELS * (steps + 4) + 32, 2 * self.SPLIT
+        stage = 2 * plane + parts * (plane + 8) + 2 * (N * (steps + 4) + 8)
         raw = (1 + (not c.low) + (c.z is not None)) * padded * self.CHANNELS + 2 * padded * N
         raw += steps * (c.low + 8) if c.low else 0
         return self.PRODUCERS * (4 * stage + 3 * raw * c.u.element_size())
 
 
-# Measured on an H200 (docs/kernels.md): blocks of 16 channels fill the GPU many times over, once, or half.
-MANY, SOME, FEW = Forward(64, 1, 2, 8, 1, 3), Forward(16, 2, 2, 16, 2, 3), Forward(16, 4, 4, 16, 2, 2)
-FORWARD = (MANY, SOME, FEW)
-FULL = 32  # `fullness` from which MANY is faster
+# From how many blocks of 16 channels a multiprocessor gets on, measured on an H200 (docs/kernels.md).
+MANY = Forward(64, 1, 2, 8, 1, 4)
+SHAPES = {
+    16: MANY,
+    8: Forward(64, 1, 2, 8, 1, 3),
+    4.5: Forward(32, 2, 2, 16, 1, 3),
+    3: Forward(16, 2, 2, 16, 2, 5),
+    2: Forward(16, 4, 2, 16, 2, 3),
+    0: Forward(16, 4, 4, 16, 2, 2),
+}
+FULL = 32  # `fullness` from which a product in the scan is faster than one before it
 
 
 def fullness(sequences: int, channels: int, device: torch.device) -> float:
@@ -152,10 +159,8 @@ def fullness(sequences: int, channels: int, device: torch.device) -> float:
 def forward_shape(c: Call) -> Forward:
     """The variant for a call, by how full the GPU gets."""
     blocks = fullness(c.sequences, c.channels, c.u.device)
-    if blocks >= FULL and c.kind == 1:  # sums in more than tf32 would not fit its registers
-        return MANY
-    shape = SOME if blocks >= 2 else FEW
-    chunks = min(int(2 / blocks), c.steps // 256)
+    shape = next(shape for least, shape in SHAPES.items() if blocks >= least)
+    chunks = min(int(2 / blocks), c.steps // 256) if blocks else 1
     chunks = chunks if chunks >= 4 else 1  # fewer do not repay the extra pass
     return shape._replace(TAIL=int(0 < c.steps % shape.STEPS <= 8), chunks=chunks)
 
@@ -168,7 +173,8 @@ def projects_steps(x: Inputs) -> bool:
     if {t.dtype for t in (x.u, x.dt, x.dt_proj)} != {torch.bfloat16} or rank % 16 or rank > 128:
         return False
     c = Call(x)
-    return c.aligned and x.dt_proj.is_contiguous() and _aligned(x.dt_proj) and forward_shape(c) == MANY
+    full = fullness(c.sequences, c.channels, x.u.device) >= FULL
+    return c.aligned and x.dt_proj.is_contiguous() and _aligned(x.dt_proj) and full
 
 
 class Backward(NamedTuple):

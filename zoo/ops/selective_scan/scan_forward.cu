@@ -6,10 +6,9 @@
 //              (float32, transposed to step-minor rows), marks the stage full, and then finishes tile i - PRODUCERS, whose
 //              sums over states the consumers left in the same stage: D skip, gate, store. Raw rows arrive by cp.async,
 //              two tiles ahead, gathered through the order; results are scattered through it. No copy is ever permuted.
-//   consumers  a warp owns 16 channels and 16 / SPLIT states: lane (q, k) = (lane / 4, lane % 4) holds channels q, q + 8
-//              and 4 / SPLIT states, so one mma sums h C over the 4 lanes of a channel. Its 8 columns are the C of 8
-//              steps, of which the current one is kept. (Sums in tf32; EXACT adds what tf32 cuts off.)
-// SPLIT > 1 gives a block more warps where there are few channels; its partial sums meet in the producer.
+//   consumers  a warp owns 16 channels and 16 / SPLIT states, a lane one channel and half of those states. Each adds up
+//              h C over its own states; the producer adds the lanes' sums.
+// SPLIT > 1 gives a block more warps where there are few channels.
 // Exponentials are 2^x: dt is kept in units of ln 2, B multiplied by ln 2, so A needs no factor (euler).
 // Steps after the end read zeros: they change h, which nobody reads any more, and are not stored.
 // More than 16 states: one launch per 16 (GROUP: 0 only, 1 first, 2 middle, 3 last); `partial` carries the sum.
@@ -36,14 +35,14 @@ struct Params {  // the same order in cuda.py
 #endif
 };
 
-constexpr int T = STEPS, CH = CHANNELS, N = 16, S = 4 / SPLIT, CONSUMERS = CH / 16 * SPLIT, UNROLLED = STEP_UNROLL;
+constexpr int T = STEPS, CH = CHANNELS, N = 16, PARTS = 2 * SPLIT, S = N / PARTS, CONSUMERS = CH / 16 * SPLIT, UNROLLED = STEP_UNROLL;
 constexpr bool EXACT = IO_KIND != 1;
 constexpr bool WHOLE = STATE % N == 0;         // every group has 16 states
 constexpr int CHECKPOINT = 16;                 // steps between kept states
 constexpr int P = T + 4;                       // pitch of a row of steps: rows start 4 banks apart
 constexpr int HALF = CH / 2 * P + 16;          // odd channels lie here: the 8 channels of a consumer's load hit all banks
-constexpr int PLANE = CH * P + 32;
-constexpr int DT = 0, DU = PLANE, SUM = 2 * PLANE, BT = (2 + SPLIT) * PLANE, CT = BT + N * P, STAGE = CT + T * N;  // floats
+constexpr int PLANE = CH * P + 32, PART = PLANE + 8;  // of inputs; of partial sums, so that both lanes of a channel write elsewhere
+constexpr int DT = 0, DU = PLANE, SUM = 2 * PLANE, BT = SUM + PARTS * PART, CT = BT + N * P + 8, STAGE = CT + N * P + 8;  // floats
 constexpr int W = 16 / sizeof(IO);             // elements of a 16-byte copy
 constexpr int TP = T + T / 4;                  // a raw tile has a spare row after every 4: spreads banks
 constexpr int RAW_DT = TP * CH, RAW_Z = LOW ? RAW_DT : 2 * RAW_DT, RAW_B = RAW_Z + GATED * TP * CH;  // elements, u first
@@ -56,7 +55,7 @@ static_assert(LOW % 16 == 0 && (LOW == 0 || IO_KIND == 1 && T <= 16 && VECTOR), 
 static_assert(ITEMS >= 1 && CH * T % 256 == 0 && T % 8 == 0 && CHECKPOINT % T == 0 || T % CHECKPOINT == 0, "tile");
 
 INLINE int channel_row(int c) { return (c & 1) * HALF + (c >> 1) * P; }
-INLINE int state_row(int n) { const int per = N / SPLIT, r = n % per; return (n / per * per + r % S * 4 + r / S) * P; }
+INLINE int state_row(int n) { return n * P + n / 8 * 4; }  // the states of both lanes of a channel in other banks
 INLINE int raw_row(int t) { return t + (t >> 2); }
 
 // (exp(dt A) - 1) / A from x = dt A / ln 2, a = 2^x, d = dt / ln 2, 1 / A
@@ -67,76 +66,53 @@ INLINE float zoh_weight(float x, float a, float d, float inv_A) {
 }
 
 INLINE void consume(const Params& p, float* stages, barrier_t* full, barrier_t* done, int first, int tiles) {
-  const int lane = threadIdx.x & 31, w = threadIdx.x >> 5, q = lane >> 2, k = lane & 3;
-  const int d0 = blockIdx.x * CH, group = w / SPLIT, part = w % SPLIT, c0 = group * 16 + q;
-  const int n0 = part * (N / SPLIT) + k * S;
-  float a[2][S], h[2][S], inv[2][S];
-  UNROLL for (int i = 0; i < 2; i++) UNROLL for (int s = 0; s < S; s++) {
-    const int c = min(d0 + c0 + 8 * i, p.channels - 1), n = p.n0 + n0 + s;
-    a[i][s] = WHOLE || n < STATE ? decay_rate(p.A, p.A_kind, (size_t)c * STATE + n) : 0.f;
-    h[i][s] = 0.f;
-    if (p.h_in && (WHOLE || n < STATE)) h[i][s] = p.h_in[(((size_t)blockIdx.y * gridDim.z + blockIdx.z) * p.channels + c) * STATE + n];
-    if constexpr (ZOH) inv[i][s] = 1.f / a[i][s];
+  constexpr int SIDE = S < 4 ? S : 4;  // states side by side
+  const int lane = threadIdx.x & 31, w = threadIdx.x >> 5, half = lane & 1, part = w % SPLIT, c0 = w / SPLIT * 16 + (lane >> 1);
+  const int c = min((int)(blockIdx.x * CH + c0), p.channels - 1), n0 = part * (N / SPLIT) + half * S;
+  float a[S], h[S], inv[S];
+  UNROLL for (int s = 0; s < S; s++) {
+    const int n = p.n0 + n0 + s;
+    a[s] = WHOLE || n < STATE ? decay_rate(p.A, p.A_kind, (size_t)c * STATE + n) : 0.f;
+    h[s] = 0.f;
+    if (p.h_in && (WHOLE || n < STATE)) h[s] = p.h_in[(((size_t)blockIdx.y * gridDim.z + blockIdx.z) * p.channels + c) * STATE + n];
+    if constexpr (ZOH) inv[s] = 1.f / a[s];
   }
   const size_t chunks = (p.steps + CHECKPOINT - 1) / CHECKPOINT;
-  KEPT* const states = p.states + (blockIdx.y * chunks * p.channels + d0 + c0) * STATE + p.n0 + n0;
-  unsigned mine[8];  // all bits in a lane's own column: there are too few predicates for eight comparisons
-  UNROLL for (int t = 0; t < 8; t++) mine[t] = q == t ? ALL : 0u;
+  KEPT* const states = p.states + (blockIdx.y * chunks * p.channels + c) * STATE + p.n0 + n0;
   int slot = 0, parity = 0;
   for (int i = 0; i < tiles; i++) {
     const int t0 = (first + i) * T;
-    if (p.states && t0 % CHECKPOINT == 0) {
+    if (p.states && t0 % CHECKPOINT == 0 && blockIdx.x * CH + c0 < p.channels) {
       KEPT* to = states + (long long)(t0 / CHECKPOINT) * (p.channels * STATE);
-      UNROLL for (int j = 0; j < 2; j++) if (d0 + c0 + 8 * j < p.channels) {
-        if constexpr (WHOLE) keep_vector<S>(to + 8 * j * STATE, h[j]);
-        else UNROLL for (int s = 0; s < S; s++) if (p.n0 + n0 + s < STATE) store1(to + 8 * j * STATE + s, h[j][s]);
-      }
+      if constexpr (WHOLE) keep_vector<S>(to, h);
+      else UNROLL for (int s = 0; s < S; s++) if (p.n0 + n0 + s < STATE) store1(to + s, h[s]);
     }
     barrier_wait(full + slot, parity);
     float* stage = stages + slot * STAGE;
-    const int row = (q & 1) * HALF + (group * 8 + (q >> 1)) * P;
-    const float *dt = stage + DT + row, *du = stage + DU + row, *Bt = stage + BT + (part * (N / SPLIT) + k) * P, *Ct = stage + CT;
-    float* sum = stage + SUM + part * PLANE + row;
+    const float *dt = stage + DT + channel_row(c0), *du = stage + DU + channel_row(c0);
+    const float *Bt = stage + BT + state_row(n0), *Ct = stage + CT + state_row(n0);
+    float* sum = stage + SUM + (2 * part + half) * PART + channel_row(c0);
     #pragma unroll UNROLLED
     for (int t8 = 0; t8 < T; t8 += 8) {
       if (TAIL && t8 && t0 + t8 >= p.steps) break;
-      float c[S], acc[4] = {0, 0, 0, 0};
-      load_vector<S>(c, Ct + (t8 + q) * N + n0);
-      UNROLL for (int t4 = 0; t4 < 8; t4 += 4) {
-        float d[2][4], x[2][4], b[S][4];
-        UNROLL for (int i = 0; i < 2; i++) { load_vector<4>(d[i], dt + 4 * i * P + t8 + t4); load_vector<4>(x[i], du + 4 * i * P + t8 + t4); }
-        UNROLL for (int s = 0; s < S; s++) load_vector<4>(b[s], Bt + 4 * s * P + t8 + t4);
-        UNROLL for (int j = 0; j < 4; j++) {
-          UNROLL for (int i = 0; i < 2; i++) UNROLL for (int s = 0; s < S; s++) {
-            const float e = d[i][j] * a[i][s], decay = ex2(e);
-            float in = x[i][j] * b[s][j];
-            if constexpr (ZOH) in *= zoh_weight(e, decay, d[i][j], inv[i][s]);
-            h[i][s] = fmaf(h[i][s], decay, in);
-          }
-          // S 4: all 8 columns into r, of which mine goes to acc; S 1, 2: other columns times 0, straight into acc
-          float r[4] = {0, 0, 0, 0}, m[S];
-          UNROLL for (int s = 0; s < S; s++) m[s] = S == 4 ? c[s] : __uint_as_float(__float_as_uint(c[s]) & mine[t4 + j]);
-          auto multiply = [&](float (&v)[2][S], float (&m)[S]) {
-            if constexpr (S == 4) { mma_k8(r, v[0][0], v[1][0], v[0][1], v[1][1], m[0], m[1]); mma_k8(r, v[0][2], v[1][2], v[0][3], v[1][3], m[2], m[3]); }
-            else if constexpr (S == 2) mma_k8(acc, v[0][0], v[1][0], v[0][1], v[1][1], m[0], m[1]);
-            else mma_k4(acc, v[0][0], v[1][0], m[0]);
-          };
-          if constexpr (EXACT) {
-            float low[2][S], m_low[S];
-            UNROLL for (int s = 0; s < S; s++) { UNROLL for (int i = 0; i < 2; i++) low[i][s] = h[i][s] - tf32(h[i][s]); m_low[s] = m[s] - tf32(m[s]); }
-            multiply(low, m);
-            if constexpr (IO_KIND == 0) multiply(h, m_low);  // a 16-bit C is exact in tf32
-          }
-          multiply(h, m);
-          if constexpr (S == 4) {
-            const bool mine = k == (t4 + j) / 2;
-            acc[j & 1] = mine ? r[j & 1] : acc[j & 1];
-            acc[2 + (j & 1)] = mine ? r[2 + (j & 1)] : acc[2 + (j & 1)];
+      UNROLL for (int t = t8; t < t8 + 8; t += 4) {
+        float d[4], x[4], y[4];
+        load_vector<4>(d, dt + t);
+        load_vector<4>(x, du + t);
+        UNROLL for (int s0 = 0; s0 < S; s0 += SIDE) {
+          float b[SIDE][4], c[SIDE][4];
+          UNROLL for (int s = 0; s < SIDE; s++) { load_vector<4>(b[s], Bt + (s0 + s) * P + t); load_vector<4>(c[s], Ct + (s0 + s) * P + t); }
+          UNROLL for (int j = 0; j < 4; j++) UNROLL for (int i = 0; i < SIDE; i++) {
+            const int s = s0 + i;
+            const float e = d[j] * a[s], decay = ex2(e);
+            float in = x[j] * b[i][j];
+            if constexpr (ZOH) in *= zoh_weight(e, decay, d[j], inv[s]);
+            h[s] = fmaf(h[s], decay, in);
+            y[j] = s ? fmaf(h[s], c[i][j], y[j]) : h[s] * c[i][j];
           }
         }
+        store_vector<4>(sum + t, y);
       }
-      *(float2*)&sum[t8 + 2 * k] = make_float2(acc[0], acc[1]);
-      *(float2*)&sum[4 * P + t8 + 2 * k] = make_float2(acc[2], acc[3]);
     }
     __syncwarp();
     if (lane == 0) barrier_arrive(done + slot);
@@ -293,26 +269,26 @@ INLINE void produce(const Params& p, float* stages, IO* raw_all, const IO* weigh
       UNROLL for (int e = 0; e < 2; e++) {
         const float* from = stage + SUM + channel_row(c + e) + t;
         load_vector<4>(v[m][e], from);
-        UNROLL for (int s = 1; s < SPLIT; s++) {
+        UNROLL for (int s = 1; s < PARTS; s++) {
           float more[4];
-          load_vector<4>(more, from + s * PLANE);
+          load_vector<4>(more, from + s * PART);
           UNROLL for (int j = 0; j < 4; j++) v[m][e][j] += more[j];
         }
       }
     }
     UNROLL for (int j = lane; j < T * 2; j += 32) {
       const int n = 2 * (j % 8), t = 4 * (j / 8);
-      float b[2][4];
+      float b[2][4], c[2][4];
       UNROLL for (int e = 0; e < 4; e++) {
-        const float2 f = load2(raw + RAW_B + (raw_row(t) + e) * N + n);
-        b[0][e] = ZOH ? f.x : f.x * LN2;
-        b[1][e] = ZOH ? f.y : f.y * LN2;
+        const int at = (raw_row(t) + e) * N + n;
+        const float2 f = load2(raw + RAW_B + at), g = load2(raw + RAW_C + at);
+        b[0][e] = ZOH ? f.x : f.x * LN2; b[1][e] = ZOH ? f.y : f.y * LN2;
+        c[0][e] = g.x; c[1][e] = g.y;
       }
-      store_vector<4>(stage + BT + state_row(n) + t, b[0]);
-      store_vector<4>(stage + BT + state_row(n + 1) + t, b[1]);
-      float f[8];
-      UNROLL for (int e = 0; e < 4; e++) *(float2*)&f[2 * e] = load2(raw + RAW_C + raw_row(j >> 1) * N + (j & 1) * 8 + 2 * e);
-      store_vector<8>(stage + CT + j * 8, f);
+      UNROLL for (int e = 0; e < 2; e++) {
+        store_vector<4>(stage + BT + state_row(n + e) + t, b[e]);
+        store_vector<4>(stage + CT + state_row(n + e) + t, c[e]);
+      }
     }
     __syncwarp();
     if (lane == 0) barrier_arrive(full + own);
