@@ -39,15 +39,7 @@ class InPlace:
     plain = load("selective_scan", "naive")
     states_shape = plain.states_shape
 
-    def __init__(self, narrow):
-        self.narrow = narrow
-
-    def projects_steps(self, x):
-        return self.narrow
-
     def forward(self, x, save, into):
-        if self.narrow:
-            x = x._replace(dt=F.linear(x.dt, x.dt_proj), dt_proj=None)
         y, states = self.plain.forward(x.with_rates(), save)
         return into.copy_(y), states
 
@@ -59,12 +51,11 @@ class InPlace:
         return gu.to(gy.dtype), x.dt.copy_(gdt), gA * rates.A, gB, gC, gD, x.z.copy_(gz), gbias
 
 
-@pytest.fixture(params=["kept", "computed again", "computed again, steps on the way"])
+@pytest.fixture(params=["kept", "computed again"])
 def either(request, monkeypatch):
     """What only a backward pass in place allows, and what every backend can do."""
     if request.param != "kept":
-        scan = InPlace(request.param.endswith("way"))
-        monkeypatch.setattr(operator, "scan_backend", lambda x, backend: scan)
+        monkeypatch.setattr(operator, "scan_backend", lambda x, backend: InPlace())
 
 
 @pytest.mark.parametrize("zoh", [False, True])
@@ -108,7 +99,7 @@ def test_without_gradients_one_kernel_may_do_all_in_front_of_the_scan(rows, many
     order = torch.randperm(12, generator=torch.Generator().manual_seed(1)).int() if rows else None
     order = order.view(rows, -1) if rows == 3 else order
     monkeypatch.setattr(operator, "MANY", many)
-    monkeypatch.setattr(operator, "scan_backend", lambda x, backend: InPlace(False))
+    monkeypatch.setattr(operator, "scan_backend", lambda x, backend: InPlace())
     monkeypatch.setattr(operator.front, "takes", lambda *of: True)
     monkeypatch.setattr(operator.front, "forward", front_of_parts)
     torch.testing.assert_close(mamba(*tensors, order), composed(*tensors, order, False), rtol=1e-12, atol=1e-12)
@@ -145,7 +136,7 @@ def kept_bytes(run) -> int:
 def test_less_than_half_is_kept_where_the_scan_works_in_place(monkeypatch):
     tensors = inputs(batch=2, length=256, width=16, inner=64, state=16, rank=2, dtype=torch.float32)
     wanted = kept_bytes(lambda: composed(*tensors, None, False))
-    monkeypatch.setattr(operator, "scan_backend", lambda x, backend: InPlace(False))
+    monkeypatch.setattr(operator, "scan_backend", lambda x, backend: InPlace())
     found = kept_bytes(lambda: mamba(*tensors))
     assert 2 * 256 * (16 + 64 + 34) * 4 <= found < wanted / 2, (found, wanted)
 

@@ -153,41 +153,14 @@ INLINE void barrier_wait(barrier_t* b, int parity) {
 
 // ---- sums over a warp's lanes by the tensor cores, in tf32 (10 bits of mantissa, the rest is cut off) ----
 
-// D (16x8) += A (16x8) B (8x8). Lane: a0 = A[q][k], a1 = A[q+8][k], a2 = A[q][k+4], a3 = A[q+8][k+4], b0 = B[k][q],
-// b1 = B[k+4][q], d = D[q][2k, 2k+1], D[q+8][2k, 2k+1] with q = lane / 4, k = lane % 4.
-INLINE void mma_k8(float* d, float a0, float a1, float a2, float a3, float b0, float b1) {
-  asm("mma.sync.aligned.m16n8k8.row.col.f32.tf32.tf32.f32 {%0,%1,%2,%3},{%4,%5,%6,%7},{%8,%9},{%0,%1,%2,%3};"
-      : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
-      : "r"(__float_as_uint(a0)), "r"(__float_as_uint(a1)), "r"(__float_as_uint(a2)), "r"(__float_as_uint(a3)),
-        "r"(__float_as_uint(b0)), "r"(__float_as_uint(b1)));
-}
-// The same with A (16x4), B (4x8).
+// D (16x8) += A (16x4) B (4x8). Lane: a0 = A[q][k], a1 = A[q+8][k], b0 = B[k][q], d = D[q][2k, 2k+1], D[q+8][2k, 2k+1]
+// with q = lane / 4, k = lane % 4.
 INLINE void mma_k4(float* d, float a0, float a1, float b0) {
   asm("mma.sync.aligned.m16n8k4.row.col.f32.tf32.tf32.f32 {%0,%1,%2,%3},{%4,%5},{%6},{%0,%1,%2,%3};"
       : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
       : "r"(__float_as_uint(a0)), "r"(__float_as_uint(a1)), "r"(__float_as_uint(b0)));
 }
 INLINE float tf32(float x) { return __uint_as_float(__float_as_uint(x) & 0xffffe000u); }  // what the tensor core keeps of x
-
-// ---- products of bfloat16 by the tensor cores ----
-
-// COUNT (2 or 4) matrices of 8 x 8 elements; lane i gives the address of row i % 8 of matrix i / 8. Each lane receives
-// elements 2 (lane % 4) and + 1 of row lane / 4 of every one.
-template <int COUNT> INLINE void load_matrices(unsigned* to, const bf16* from) {
-  if constexpr (COUNT == 4)
-    asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0,%1,%2,%3}, [%4];"
-                 : "=r"(to[0]), "=r"(to[1]), "=r"(to[2]), "=r"(to[3]) : "r"(shared_address(from)) : "memory");
-  else
-    asm volatile("ldmatrix.sync.aligned.m8n8.x2.shared.b16 {%0,%1}, [%2];"
-                 : "=r"(to[0]), "=r"(to[1]) : "r"(shared_address(from)) : "memory");
-}
-
-// D (16x8, float32) += A (16x16) B (16x8). Lane: a = A[q][2k..], A[q+8][2k..], A[q][2k+8..], A[q+8][2k+8..],
-// b = B[2k..][q], B[2k+8..][q], D as in mma_k8.
-INLINE void mma_k16(float* d, const unsigned* a, const unsigned* b) {
-  asm("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0,%1,%2,%3},{%4,%5,%6,%7},{%8,%9},{%0,%1,%2,%3};"
-      : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3]) : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
-}
 
 // ---- kept states: 16 bits are enough beside bf16 results ----
 

@@ -20,7 +20,7 @@ from zoo.ops.causal_conv.inputs import Inputs as ConvInputs
 from zoo.ops.cuda import driver, selftest
 from zoo.ops.cuda.driver import KINDS
 from zoo.ops.dispatch import Problem, choose
-from zoo.ops.selective_scan.cuda_plan import FULL, fullness, multiprocessors
+from zoo.ops.selective_scan.cuda_plan import multiprocessors
 
 SOURCE = Path(__file__).with_name("cuda_front.cu")
 CAPABILITY = (9, 0)
@@ -116,8 +116,6 @@ def takes(
         return False
     operators = (("selective_scan", state), ("causal_conv", width))  # whoever asks for other backends gets them
     if any(choose(op, Problem(n.device, n.dtype, size)).name != "cuda" for op, size in operators):
-        return False
-    if fullness(batch * lines, channels, n.device) >= FULL:  # there the scan multiplies narrow steps itself
         return False
     return not unfit(n.device, n.dtype)
 

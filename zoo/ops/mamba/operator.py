@@ -75,9 +75,7 @@ def mixer(
     rows = F.linear(u, x_proj)
     scan = scan_backend(_scan_inputs(u, u, rows, z, w, order, zoh), "auto")
     if lean(scan):  # nobody reads u any more, nor x without backward: y and dt may take their places
-        inputs = _scan_inputs(u, rows[..., : w.sizes[0]], rows, z, w, order, zoh)._replace(dt_proj=w.dt_proj)
-        if not scan.projects_steps(inputs):
-            inputs = inputs._replace(dt=_steps(rows, w, None if save else x), dt_proj=None)
+        inputs = _scan_inputs(u, _steps(rows, w, None if save else x), rows, z, w, order, zoh)
         y, states = scan.forward(inputs, save, into=u)
         kept = Kept(x, rows, states, *_nothing(n, 4))
     else:

@@ -40,11 +40,6 @@ def together(x: Inputs) -> bool:
     return 0 < directions.count(x.order) * x.u.shape[-3] * x.rows <= MAX_SEQUENCES and x.u.numel() > 0
 
 
-def projects_steps(x: Inputs) -> bool:
-    """Whether `forward` takes narrow steps and their projection."""
-    return x.u.numel() > 0 and plan.projects_steps(x)
-
-
 def states_dtype(x: Inputs) -> torch.dtype:
     """Of kept states: bfloat16 beside tensors that are bfloat16 themselves."""
     return torch.bfloat16 if plan.dtype(x) == torch.bfloat16 else torch.float32
@@ -125,12 +120,12 @@ def _forward(c: plan.Call, y: Tensor, states: Tensor | None) -> None:
     layout, following = c.next
     grid = (-(-c.channels // shape.CHANNELS), c.sequences, chunks)
     for i in range(c.groups):
-        macros = c.macros(i) | shape.macros() | {"LOW": c.low}
+        macros = c.macros(i) | shape.macros()
         run, stream = driver.kernel(FOLDER / "scan_forward.cu", "scan_forward", macros, shape.shared(c), y.device)
-        tensors = (c.u, c.dt, c.z, c.B, c.C, c.A, c.D, c.bias, c.order, y, states, partial, h_in, c.dt_proj)
+        tensors = (c.u, c.dt, c.z, c.B, c.C, c.A, c.D, c.bias, c.order, y, states, partial, h_in)
         sizes = (c.steps, c.rows, c.channels, 16 * i, c.A_kind, c.D_kind, c.bias_kind, steps // shape.STEPS)
         values = (*tensors, *c.batch_strides, *c.row_bytes, *sizes, *following)
-        run(grid, shape.threads, driver.pack("14P5q6i8i" + layout, *values), stream)
+        run(grid, shape.threads, driver.pack("13P5q6i8i" + layout, *values), stream)
 
 
 def _backward(c: plan.Call, states: Tensor, outputs: Sequence[Tensor | None]) -> list[Tensor]:
@@ -230,20 +225,8 @@ def _self_test(dtype: torch.dtype, device: torch.device) -> dict[str, float]:
         wanted = (directions.add([naive.forward(one, False)[0] for one in exact]), *wanted)
         return selftest.relative_errors(names, (y, *backward(x, states, gy)), wanted)
 
-    def narrow() -> dict[str, float]:
-        many, few = 4096, 9  # short sequences in so many blocks that the kernel takes narrow steps
-        low, weight = new(many, few, 32).to(dtype), (new(channels, 32) / 6).to(dtype)
-        u, z, B, C = (new(many, few, size).to(dtype) for size in (channels, channels, state, state))
-        x = Inputs(u, low, whole.A, B, C, whole.D, z, bias, order[order < few], True, False, dt_proj=weight)
-        if not projects_steps(x):
-            return {}
-        exact = {k: getattr(x, k).float() for k in NDIM} | {"dt": low.float() @ weight.float().T}
-        wanted = naive.forward(x._replace(**exact, dt_proj=None), False)[0]
-        return selftest.relative_errors(["y of narrow steps"], (forward(x, False)[0],), (wanted,))
-
     cases = {"": whole, " in order": whole._replace(order=order), " in two directions": both}
-    calls = [functools.partial(errors, label, x) for label, x in cases.items()]
-    return selftest.together(device, [*calls, narrow])
+    return selftest.together(device, [functools.partial(errors, label, x) for label, x in cases.items()])
 
 
 def _and_other(x: Tensor) -> Tensor:

@@ -62,7 +62,6 @@ class Call:
         self.sequences = ways * batch * self.rows
         self.groups = -(-self.state // N)
         self.kind = KINDS[x.u.dtype]
-        self.dt_proj, self.low = x.dt_proj, 0 if x.dt_proj is None else x.dt_proj.shape[1]
         self.D_kind, self.bias_kind = (0 if t is None else KINDS[t.dtype] for t in (x.D, x.dt_bias))
         self.A_kind = KINDS[x.A.dtype] + 4 * x.log_A
         sequences = (x.u, x.dt, x.z, x.B, x.C)
@@ -133,22 +132,19 @@ class Forward(NamedTuple):
         steps, padded = self.STEPS, self.STEPS + self.STEPS // 4
         plane, parts = self.CHANNELS * (steps + 4) + 32, 2 * self.SPLIT
         stage = 2 * plane + parts * (plane + 8) + 2 * (N * (steps + 4) + 8)
-        raw = (1 + (not c.low) + (c.z is not None)) * padded * self.CHANNELS + 2 * padded * N
-        raw += steps * (c.low + 8) if c.low else 0
+        raw = (2 + (c.z is not None)) * padded * self.CHANNELS + 2 * padded * N
         return self.PRODUCERS * (4 * stage + 3 * raw * c.u.element_size())
 
 
 # From how many blocks of 16 channels a multiprocessor gets on, measured on an H200 (docs/kernels.md).
-MANY = Forward(64, 1, 2, 8, 1, 4)
 SHAPES = {
-    16: MANY,
+    16: Forward(64, 1, 2, 8, 1, 4),
     8: Forward(64, 1, 2, 8, 1, 3),
     4.5: Forward(32, 2, 2, 16, 1, 3),
     3: Forward(16, 2, 2, 16, 2, 5),
     2: Forward(16, 4, 2, 16, 2, 3),
     0: Forward(16, 4, 4, 16, 2, 2),
 }
-FULL = 32  # `fullness` from which a product in the scan is faster than one before it
 
 
 def fullness(sequences: int, channels: int, device: torch.device) -> float:
@@ -163,18 +159,6 @@ def forward_shape(c: Call) -> Forward:
     chunks = min(int(2 / blocks), c.steps // 256) if blocks else 1
     chunks = chunks if chunks >= 4 else 1  # fewer do not repay the extra pass
     return shape._replace(TAIL=int(0 < c.steps % shape.STEPS <= 8), chunks=chunks)
-
-
-def projects_steps(x: Inputs) -> bool:
-    """Whether the forward kernel multiplies narrow steps itself: where it pays, in bfloat16 and with many blocks."""
-    if x.dt_proj is None or (x.order is not None and directions.count(x.order)):
-        return False
-    rank = x.dt_proj.shape[1]
-    if {t.dtype for t in (x.u, x.dt, x.dt_proj)} != {torch.bfloat16} or rank % 16 or rank > 128:
-        return False
-    c = Call(x)
-    full = fullness(c.sequences, c.channels, x.u.device) >= FULL
-    return c.aligned and x.dt_proj.is_contiguous() and _aligned(x.dt_proj) and full
 
 
 class Backward(NamedTuple):

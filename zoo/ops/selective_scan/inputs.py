@@ -30,7 +30,6 @@ class Inputs(NamedTuple):
     softplus: bool
     zoh: bool
     log_A: bool = False  # A is given as log(-A), as weights hold it; so is its gradient
-    dt_proj: Tensor | None = None  # (E, rank): dt is narrow, (B, L, rank), and multiplied by this on the way
 
     def with_rates(self) -> Inputs:
         """The same with A itself, at least float32, for a backend that reads no logarithms."""

@@ -15,7 +15,6 @@
 //
 // Macros: IO_KIND (0 float, 1 bf16, 2 fp16) CHANNELS SPLIT PRODUCERS STEPS STEP_UNROLL MIN_BLOCKS STATE GROUP ORDERED VECTOR GATED SOFTPLUS ZOH
 //         TAIL (1: the last tile ends in its first 8 steps, so the others are left out) DIRECTIONS
-//         LOW (0, or the rank of the steps' projection: dt is then a narrow row, which producers multiply by `dt_proj`)
 #include "device.cuh"
 
 struct Params {  // the same order in cuda.py
@@ -26,7 +25,6 @@ struct Params {  // the same order in cuda.py
   KEPT* states;
   float* partial;
   const float* h_in;
-  const IO* dt_proj;
   long long u_batch, dt_batch, z_batch, B_batch, C_batch;
   int u_row, dt_row, z_row, B_row, C_row, y_row;  // bytes
   int steps, rows, channels, n0, A_kind, D_kind, bias_kind, chunk_tiles;
@@ -45,13 +43,11 @@ constexpr int PLANE = CH * P + 32, PART = PLANE + 8;  // of inputs; of partial s
 constexpr int DT = 0, DU = PLANE, SUM = 2 * PLANE, BT = SUM + PARTS * PART, CT = BT + N * P + 8, STAGE = CT + N * P + 8;  // floats
 constexpr int W = 16 / sizeof(IO);             // elements of a 16-byte copy
 constexpr int TP = T + T / 4;                  // a raw tile has a spare row after every 4: spreads banks
-constexpr int RAW_DT = TP * CH, RAW_Z = LOW ? RAW_DT : 2 * RAW_DT, RAW_B = RAW_Z + GATED * TP * CH;  // elements, u first
-constexpr int RAW_C = RAW_B + TP * N, RAW_LOW = RAW_C + TP * N, LOW_P = LOW + 8, RAW = RAW_LOW + (LOW ? T * LOW_P : 0);
+constexpr int RAW_DT = TP * CH, RAW_Z = 2 * RAW_DT, RAW_B = RAW_Z + GATED * TP * CH;  // elements, u first
+constexpr int RAW_C = RAW_B + TP * N, RAW = RAW_C + TP * N;
 constexpr int RAW_SLOTS = 3, RING = 8;         // raw tiles, and tiles of positions, that a producer keeps
 constexpr int COPIES = T * CH / W / 32, COPIES_N = 2 * T * (N / W) / 32;  // 16-byte copies of a lane: of a sequence, of B and C
 constexpr int ITEMS = CH * T / 8 / 32;         // a producer lane's share of a tile: ITEMS x 2 channels x 4 steps
-constexpr int LOW_LANES = 32 / T, COPIES_LOW = (LOW / W + LOW_LANES - 1) / LOW_LANES;  // lanes of a narrow row, copies of each
-static_assert(LOW % 16 == 0 && (LOW == 0 || IO_KIND == 1 && T <= 16 && VECTOR), "narrow steps");
 static_assert(ITEMS >= 1 && CH * T % 256 == 0 && T % 8 == 0 && CHECKPOINT % T == 0 || T % CHECKPOINT == 0, "tile");
 
 INLINE int channel_row(int c) { return (c & 1) * HALF + (c >> 1) * P; }
@@ -120,32 +116,14 @@ INLINE void consume(const Params& p, float* stages, barrier_t* full, barrier_t* 
   }
 }
 
-// What the steps' projection gives for a tile, by tensor cores: of channels 16 m + q (+ 8) and steps 8 n + 2 k (+ 1),
-// with q = lane / 4, k = lane % 4. `low` are the narrow rows of the tile, `weight` those of the block's channels.
-INLINE void project(float (&sum)[CH / 16][T / 8][4], const IO* low, const IO* weight) {
-#if LOW
-  const int lane = threadIdx.x & 31;
-  const IO* b_from = low + (lane / 16 * 8 + lane % 8) % T * LOW_P + lane / 8 % 2 * 8;
-  const IO* a_from = weight + lane % 16 * LOW_P + lane / 16 * 8;
-  UNROLL for (int r = 0; r < LOW; r += 16) {
-    unsigned a[4], b[4];
-    load_matrices<T / 4>(b, b_from + r);
-    UNROLL for (int m = 0; m < CH / 16; m++) {
-      load_matrices<4>(a, a_from + m * 16 * LOW_P + r);
-      UNROLL for (int n = 0; n < T / 8; n++) mma_k16(sum[m][n], a, b + 2 * n);
-    }
-  }
-#endif
-}
-
-INLINE void produce(const Params& p, float* stages, IO* raw_all, const IO* weight, int* ring, barrier_t* full, barrier_t* done, int first, int tiles) {
+INLINE void produce(const Params& p, float* stages, IO* raw_all, int* ring, barrier_t* full, barrier_t* done, int first, int tiles) {
   const int lane = threadIdx.x & 31, own = (threadIdx.x >> 5) - CONSUMERS, d0 = blockIdx.x * CH;
   const int sample = blockIdx.y / p.rows, steps = p.steps, left = p.channels - d0;
   const int* order = p.order + (size_t)(blockIdx.y % p.rows) * steps;
   const int copy_t = lane / (CH / W), copy_c = lane % (CH / W) * W;  // this lane's part of a copy of sequences
   static_assert(32 % (CH / W) == 0 && 32 % (N / W) == 0, "every copy of a lane has the same columns");
   const int have = left - copy_c, n_c = lane % (N / W) * W, have_n = WHOLE ? W : STATE - p.n0 - n_c;
-  const IO *u = p.u + sample * p.u_batch + d0 + copy_c, *dt = p.dt + sample * p.dt_batch + (LOW ? 0 : d0 + copy_c);
+  const IO *u = p.u + sample * p.u_batch + d0 + copy_c, *dt = p.dt + sample * p.dt_batch + d0 + copy_c;
   const IO *z = p.z + sample * p.z_batch + d0 + copy_c;
   const IO *B = p.B + sample * p.B_batch + p.n0 + n_c, *C = p.C + sample * p.C_batch + p.n0 + n_c;
   const size_t out = (size_t)sample * steps * p.rows;
@@ -158,12 +136,11 @@ INLINE void produce(const Params& p, float* stages, IO* raw_all, const IO* weigh
     if (ORDERED && lane < T) copy4(ring + k % RING * T + lane, order + min(step_of(k) + lane, steps - 1));
   };
   auto position = [&](int k, int t) { return ORDERED ? ring[k % RING * T + t] : step_of(k) + t; };
-  int copy_row[COPIES], copy_row_n[COPIES_N], copy_row_low;  // positions of this lane's copies of the next tile, read long before they are needed
+  int copy_row[COPIES], copy_row_n[COPIES_N];  // positions of this lane's copies of the next tile, read long before they are needed
   auto read_positions = [&](int k) {
     if constexpr (!ORDERED) return;
     UNROLL for (int i = 0; i < COPIES; i++) copy_row[i] = position(k, copy_t + i * (32 * W / CH));
     UNROLL for (int i = 0; i < COPIES_N; i++) copy_row_n[i] = position(k, (lane + 32 * i) / (N / W) % T);
-    if constexpr (LOW > 0) copy_row_low = position(k, lane / LOW_LANES);
   };
   auto fetch = [&](int k, int slot) {  // raw rows of the k-th tile, asynchronously
     const int t0 = step_of(k);
@@ -174,17 +151,8 @@ INLINE void produce(const Params& p, float* stages, IO* raw_all, const IO* weigh
       const int row = ORDERED ? copy_row[i / 32] : in ? t0 + t : 0, valid = in ? have : 0;
       IO* to = raw + raw_row(t) * CH + copy_c;
       copy16<VECTOR>(to, row_at(u, row, p.u_row), valid);
-      if constexpr (LOW == 0) copy16<VECTOR>(to + RAW_DT, row_at(dt, row, p.dt_row), valid);
+      copy16<VECTOR>(to + RAW_DT, row_at(dt, row, p.dt_row), valid);
       if constexpr (GATED) copy16<VECTOR>(to + RAW_Z, row_at(z, row, p.z_row), valid);
-    }
-    if constexpr (LOW > 0) {
-      const int t = lane / LOW_LANES, part = lane % LOW_LANES * W;
-      const bool in = t0 + t < steps;
-      const IO* from = row_at(dt, ORDERED ? copy_row_low : in ? t0 + t : 0, p.dt_row) + part;
-      UNROLL for (int i = 0; i < COPIES_LOW; i++) {
-        const int r = i * LOW_LANES * W;
-        if (r + LOW_LANES * W <= LOW || r + part < LOW) copy16<VECTOR>(raw + RAW_LOW + t * LOW_P + part + r, from + r, in ? W : 0);
-      }
     }
     UNROLL for (int j = lane; j < 2 * T * (N / W); j += 32) {
       const int t = j / (N / W) % T;
@@ -214,10 +182,6 @@ INLINE void produce(const Params& p, float* stages, IO* raw_all, const IO* weigh
     bias[e] = parameter(p.bias, p.bias_kind, min(d0 + c + e, p.channels - 1)) * LOG2E;
     D[e] = parameter(p.D, p.D_kind, min(d0 + c + e, p.channels - 1));
   }
-  const int q = lane / 4, k = lane % 4;
-  float bias_q[CH / 16][2];  // of the channels of `project`
-  if constexpr (LOW > 0) UNROLL for (int m = 0; m < CH / 16; m++) UNROLL for (int e = 0; e < 2; e++)
-    bias_q[m][e] = parameter(p.bias, p.bias_kind, min(d0 + 16 * m + q + 8 * e, p.channels - 1)) * LOG2E;
   IO* const y = p.y + out * p.channels + d0 + c;
   int slot = 0, round = 0;
   // No step is left out in the first round, which has nothing to finish, and in the last, which has nothing to prepare: a
@@ -227,16 +191,7 @@ INLINE void produce(const Params& p, float* stages, IO* raw_all, const IO* weigh
     copy_wait<1>();
     __syncwarp();
     const IO* raw = mine + slot * RAW;
-    float d[ITEMS][2][4], x[ITEMS][2][4], v[ITEMS][2][4], d_q[CH / 16][T / 8][4] = {}, x_q[CH / 16][T / 8][4];
-    if constexpr (LOW > 0) {
-      project(d_q, raw + RAW_LOW, weight);
-      UNROLL for (int m = 0; m < CH / 16; m++) UNROLL for (int n = 0; n < T / 8; n++) UNROLL for (int e = 0; e < 4; e++) {
-        const float uu = load1(raw + raw_row(8 * n + 2 * k + e % 2) * CH + 16 * m + q + 8 * (e / 2));
-        const float r = fmaf(d_q[m][n][e], LOG2E, bias_q[m][e / 2]);
-        d_q[m][n][e] = SOFTPLUS ? softplus2<EXACT>(r) : r;
-        x_q[m][n][e] = ZOH ? uu : d_q[m][n][e] * uu;
-      }
-    } else
+    float d[ITEMS][2][4], x[ITEMS][2][4], v[ITEMS][2][4];
     UNROLL for (int m = 0; m < ITEMS; m++) {
       const int t = 4 * ((lane + 32 * m) / (CH / 2));
       UNROLL for (int j = 0; j < 4; j++) {
@@ -250,13 +205,6 @@ INLINE void produce(const Params& p, float* stages, IO* raw_all, const IO* weigh
       }
     }
     barrier_wait(done + own, (round - 1) & 1);  // in the first round there is nothing to wait for
-    if constexpr (LOW > 0) {
-      UNROLL for (int m = 0; m < CH / 16; m++) UNROLL for (int n = 0; n < T / 8; n++) UNROLL for (int e = 0; e < 2; e++) {
-        const int at = channel_row(16 * m + q + 8 * e) + 8 * n + 2 * k;
-        store_vector<2>(stage + DT + at, d_q[m][n] + 2 * e);
-        store_vector<2>(stage + DU + at, x_q[m][n] + 2 * e);
-      }
-    } else
     UNROLL for (int m = 0; m < ITEMS; m++) {
       const int t = 4 * ((lane + 32 * m) / (CH / 2));
       UNROLL for (int e = 0; e < 2; e++) {
@@ -338,20 +286,11 @@ extern "C" __global__ void __launch_bounds__((CONSUMERS + PRODUCERS) * 32, MIN_B
   extern __shared__ __align__(16) float stages[];
   __shared__ barrier_t full[PRODUCERS], done[PRODUCERS];
   __shared__ __align__(16) int ring[ORDERED ? PRODUCERS * RING * T : 1];
-  __shared__ __align__(16) IO weight[LOW ? CH * LOW_P : 1];
-  if constexpr (LOW > 0) {
-    for (int i = threadIdx.x * W; i < CH * LOW; i += blockDim.x * W) {
-      const int c = min(blockIdx.x * CH + i / LOW, p.channels - 1);
-      copy16<true>(weight + i / LOW * LOW_P + i % LOW, p.dt_proj + (size_t)c * LOW + i % LOW, W);
-    }
-    copy_commit();
-    copy_wait<0>();
-  }
   const int first = blockIdx.z * p.chunk_tiles, tiles = min((p.steps + T - 1) / T - first, p.chunk_tiles);
   if (threadIdx.x == 0) {
     for (int i = 0; i < PRODUCERS; i++) { barrier_init(full + i, 1); barrier_init(done + i, CONSUMERS); }
   }
   __syncthreads();
   if (threadIdx.x < CONSUMERS * 32) consume(p, stages, full, done, first, tiles);
-  else produce(p, stages, (IO*)(stages + PRODUCERS * STAGE), weight, ring, full, done, first, tiles);
+  else produce(p, stages, (IO*)(stages + PRODUCERS * STAGE), ring, full, done, first, tiles);
 }
