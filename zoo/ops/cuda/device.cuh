@@ -162,6 +162,23 @@ INLINE void mma_k4(float* d, float a0, float a1, float b0) {
 }
 INLINE float tf32(float x) { return __uint_as_float(__float_as_uint(x) & 0xffffe000u); }  // what the tensor core keeps of x
 
+// ---- the sum of a column over the rows of a matrix, in a fixed order ----
+
+// By a block of 256 threads, a column a lane, rows dealt to its 8 warps; true in the lane that then holds the sum.
+INLINE bool sum_rows(float& v, const float* from, int rows, int columns, int column) {
+  __shared__ float part[8][32];
+  const int lane = threadIdx.x & 31, w = threadIdx.x >> 5;
+  v = 0.f;
+  if (column < columns) {
+    #pragma unroll 4
+    for (int i = w; i < rows; i += 8) v += from[(size_t)i * columns + column];
+  }
+  part[w][lane] = v;
+  __syncthreads();
+  UNROLL for (int i = 1; i < 8; i++) v += part[i][lane];
+  return w == 0 && column < columns;
+}
+
 // ---- kept states: 16 bits are enough beside bf16 results ----
 
 #if IO_KIND == 1

@@ -140,7 +140,6 @@ def _backward(c: plan.Call, states: Tensor, outputs: Sequence[Tensor | None]) ->
     partial = new(3, c.positions, c.channels) if c.groups > 1 else None
     gu, gdt, gz, gB, gC, y = outputs
     layout, following = c.next
-    sizes_of = (16 * c.channels, c.channels, c.channels)
     found = []
     for i in range(c.groups):
         macros = c.macros(i) | shape.macros() | {"AGAIN": int(y is not None)}
@@ -172,16 +171,14 @@ def _backward(c: plan.Call, states: Tensor, outputs: Sequence[Tensor | None]) ->
         values = (*tensors, *c.batch_strides, *c.row_bytes, *sizes, *following)
         run(grid, shape.threads, driver.pack("19P5q6i8i" + layout, *values), stream)
         macros = {"IO_KIND": c.kind, "STATE": c.state, "ZOH": int(c.zoh)}
-        run, stream = driver.kernel(FOLDER / "scan_reduce.cu", "reduce_blocks", macros, 0, states.device)
-        run(
-            (-(-c.positions // 8), 1, 1),
-            256,
-            driver.pack("3Pq2i", by_block, gB, gC, c.positions, grid[0], 16 * i),
-            stream,
-        )
-        sums = [driver.sum_rows(part, sizes_of) for part in by_chunk.view(c.sums, -1, by_chunk.shape[1])]
-        found.append([g[0][None] if c.sums == 1 else torch.stack(g) for g in zip(*sums)])
-    gA = [f[0].view(c.sums, c.channels, 16) for f in found]
+        run, stream = driver.kernel(FOLDER / "scan_reduce.cu", "scan_reduce", macros, 0, states.device)
+        sums = [new(c.sums, c.channels, 16), new(c.sums, c.channels), new(c.sums, c.channels)]
+        by_position, by_column = -(-c.positions // 8), -(-c.channels * 18 // 32)
+        sizes = (c.positions, grid[0], 16 * i, len(by_chunk) // c.sums, c.channels, by_position, by_column)
+        params = driver.pack("7P7i", by_block, by_chunk, gB, gC, *sums, *sizes)
+        run((by_position + c.sums * by_column, 1, 1), 256, params, stream)
+        found.append(sums)
+    gA = [sums[0] for sums in found]
     return [gA[0] if c.state == 16 else torch.cat(gA, 2)[..., : c.state], *found[-1][1:]]
 
 
