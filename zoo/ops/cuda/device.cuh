@@ -64,6 +64,11 @@ INLINE float ex2(float x) { float y; asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) 
 INLINE float lg2(float x) { float y; asm("lg2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x)); return y; }
 INLINE float rcp(float x) { float y; asm("rcp.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x)); return y; }
 INLINE float sigmoid(float x) { return rcp(1.f + ex2(-LOG2E * x)); }
+// Of two at once by one reciprocal: 1 / a = b / (a b). Below -41 it stays at 2^-60, or a b could be infinite.
+INLINE float2 sigmoid(float2 x) {
+  const float a = 1.f + ex2(fminf(-LOG2E * x.x, 60.f)), b = 1.f + ex2(fminf(-LOG2E * x.y, 60.f)), r = rcp(a * b);
+  return {b * r, a * r};
+}
 
 // softplus(x) / ln 2, from x / ln 2: log2(1 + 2^x). EXACT: relative accuracy also where the result is tiny.
 template <bool EXACT> INLINE float softplus2(float x) {

@@ -180,7 +180,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS) scan_backward(
     if constexpr (IO_KIND == 0) __syncthreads();  // a warp stages rows of B and C that another one copied
     else __syncwarp();
     float *const sB = shared + BT + slot * BC, *const sC = sB + N * P, *const red = shared + SUMS + slot * RED;
-    const IO *const raw = raw_all + slot * SEQ * RAW + raw_row(tb) + cc;
+    IO* const raw = raw_all + slot * SEQ * RAW + raw_row(tb) + cc;
 
     {  // 1. stage
       float d[2][ITEM], x[2][ITEM], gg[2][ITEM];
@@ -194,8 +194,9 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS) scan_backward(
         }
         gg[0][j] = G.x; gg[1][j] = G.y;
         if constexpr (GATED) {
-          const float2 Z = load2(raw + 3 * RAW + j * CH);
-          gg[0][j] *= Z.x * sigmoid(Z.x); gg[1][j] *= Z.y * sigmoid(Z.y);
+          const float2 Z = load2(raw + 3 * RAW + j * CH), s = sigmoid(Z);
+          gg[0][j] *= Z.x * s.x; gg[1][j] *= Z.y * s.y;
+          if constexpr (!EXACT) store2(raw + RAW + j * CH, s);  // where dt was: the finish needs it once more
         }
       }
       UNROLL for (int e = 0; e < 2; e++) {
@@ -322,11 +323,16 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS) scan_backward(
         const float2 U = load2(raw + j * CH), G = load2(raw + 2 * RAW + j * CH);
         const float uu[2] = {U.x, U.y}, gg[2] = {G.x, G.y};
         float zz[2], ru[2], rt[2], rz[2], ry[2];
-        if constexpr (GATED) { const float2 Z = load2(raw + 3 * RAW + j * CH); zz[0] = Z.x; zz[1] = Z.y; }
+        float2 open_gate = {0, 0};
+        if constexpr (GATED) {
+          const float2 Z = load2(raw + 3 * RAW + j * CH);
+          zz[0] = Z.x; zz[1] = Z.y;
+          open_gate = EXACT ? sigmoid(Z) : load2(raw + RAW + j * CH);
+        }
         UNROLL for (int e = 0; e < 2; e++) {
           float gy = gg[e];
           if constexpr (GATED) {
-            const float s = sigmoid(zz[e]);
+            const float s = e ? open_gate.y : open_gate.x;
             const float open = fmaf(D[e], uu[e], y[e][j]) * s;
             rz[e] = gg[e] * open * fmaf(zz[e], 1.f - s, 1.f);
             ry[e] = open * zz[e];

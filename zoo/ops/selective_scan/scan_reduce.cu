@@ -14,8 +14,8 @@ struct Params {  // the same order in cuda.py
 // A warp reads what 4 blocks left. Lane 4 q + g of scan_backward.cu holds state 4 g + q % 4, C from q = 4 up.
 INLINE void sum_blocks(const Params& p) {
   const int lane = threadIdx.x & 31, q = lane % 8;
-  const size_t at = (size_t)blockIdx.x * 8 + threadIdx.x / 32;
-  if (at >= p.positions) return;
+  const long long at = p.positions - 1 - ((long long)blockIdx.x * 8 + threadIdx.x / 32);  // what was written last may still be in the cache
+  if (at < 0) return;
   const float4* from = (const float4*)p.by_block + at * p.blocks * 8 + q;
   float4 v = {0, 0, 0, 0};
   #pragma unroll 12
