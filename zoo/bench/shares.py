@@ -27,8 +27,8 @@ CLASSES = {  # of an operator, or else of the nearest one around it
 }  # fmt: skip
 KERNELS = {  # for kernels whose operator the profiler does not know, as in a compiled call; the first that fits
     "attention": r"flash|fmha|attention|sdpa",
-    "scan": r"scan|carry|reduce_(blocks|rows)",
-    "conv": r"causal_conv|conv_(forward|backward)|taps",
+    "scan": r"scan|carry",
+    "conv": r"causal_conv|conv_(forward|backward)|taps|reduce_rows",
     "gemm": r"gemm|nvjet|cutlass|cublas|_mm_",
     "image conv": r"conv",
     "norm": r"norm",

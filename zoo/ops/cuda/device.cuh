@@ -194,7 +194,8 @@ using KEPT = float;
 template <int W> INLINE void keep_vector(bf16* to, const float* from) {
   if constexpr (W == 1) store1(to, *from);
   else if constexpr (W == 2) store2(to, float2{from[0], from[1]});
-  else *(uint2*)to = {pack(float2{from[0], from[1]}, bf16{}), pack(float2{from[2], from[3]}, bf16{})};
+  else UNROLL for (int j = 0; j < W; j += 4)
+    *(uint2*)(to + j) = {pack(float2{from[j], from[j + 1]}, bf16{}), pack(float2{from[j + 2], from[j + 3]}, bf16{})};
 }
 
 // ---- vectors in shared memory ----

@@ -200,29 +200,35 @@ def _carry(c: plan.Call, reverse: int, chunks: int, steps: int) -> Tensor:
 
 
 def _self_test(dtype: torch.dtype, device: torch.device) -> dict[str, float]:
-    """Errors of y and all gradients against naive: an odd shape; no order, one, and two directions."""
+    """Errors of y and all gradients against naive: an odd shape; no order, one, and two directions; many sequences."""
     generator = torch.Generator(device).manual_seed(0)
     new = lambda *size: torch.randn(*size, device=device, generator=generator)  # noqa: E731
-    batch, length, channels, state = 2, 38, 72, 16
-    u, dt, z, gy = (new(batch, length, channels).to(dtype) for _ in range(4))
-    B, C = (new(batch, length, state).to(dtype) for _ in range(2))
+    channels, state = 72, 16
     A, D, bias = -new(channels, state).exp(), new(channels), new(channels) - 2
-    order = torch.randperm(length, device=device, generator=generator).int()
-    whole = Inputs(u, dt, A, B, C, D, z, bias, None, True, False)
-    both = Inputs(u, _and_other(dt), _and_other(A), _and_other(B), C, D, z, _and_other(bias),
-                  torch.stack([order.flip(0), order])[:, None], True, False)  # fmt: skip
+
+    def case(batch: int, length: int) -> tuple[Inputs, Tensor]:
+        u, dt, z, gy = (new(batch, length, channels).to(dtype) for _ in range(4))
+        B, C = (new(batch, length, state).to(dtype) for _ in range(2))
+        return Inputs(u, dt, A, B, C, D, z, bias, None, True, False), gy
+
+    whole, gy = case(2, 38)
+    many, gy_many = case(plan.crowd(channels, device), 18)
+    order = torch.randperm(38, device=device, generator=generator).int()
+    both = whole._replace(dt=_and_other(whole.dt), A=_and_other(A), B=_and_other(whole.B), dt_bias=_and_other(bias),
+                          order=torch.stack([order.flip(0), order])[:, None])  # fmt: skip
 
     def errors(label: str, x: Inputs) -> dict[str, float]:
         y, states = forward(x, True)
         ways = directions.each(x, NDIM) or [x]
         exact = [one._replace(**{k: getattr(one, k).float() for k in NDIM}) for one in ways]
-        gradients = [naive.backward(one, states, gy) for one in ways]
+        given = gy_many if x is many else gy
+        gradients = [naive.backward(one, states, given) for one in ways]
         wanted = gradients[0] if x is not both else directions.gather(gradients, x, NDIM)
         names = [n + label for n in ("y", "du", "ddt", "dA", "dB", "dC", "dD", "dz", "dbias")]
         wanted = (directions.add([naive.forward(one, False)[0] for one in exact]), *wanted)
-        return selftest.relative_errors(names, (y, *backward(x, states, gy)), wanted)
+        return selftest.relative_errors(names, (y, *backward(x, states, given)), wanted)
 
-    cases = {"": whole, " in order": whole._replace(order=order), " in two directions": both}
+    cases = {"": whole, " in order": whole._replace(order=order), " in two directions": both, " of many": many}
     return selftest.together(device, [functools.partial(errors, label, x) for label, x in cases.items()])
 
 

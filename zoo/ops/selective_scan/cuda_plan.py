@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -150,6 +151,11 @@ SHAPES = {
 def fullness(sequences: int, channels: int, device: torch.device) -> float:
     """Blocks of 16 channels that a multiprocessor gets."""
     return sequences * -(-channels // 16) / multiprocessors(device)
+
+
+def crowd(channels: int, device: torch.device) -> int:
+    """Sequences that fill the GPU as much as any shape asks for."""
+    return math.ceil(max(SHAPES) * multiprocessors(device) / -(-channels // 16))
 
 
 def forward_shape(c: Call) -> Forward:
