@@ -140,7 +140,8 @@ def parser() -> argparse.ArgumentParser:
 def plan(check: Check) -> list[list[Part]]:
     """Waves, what matters most first; the parts of one wave run at the same time, on GPUs of their own."""
     most, middle = check.most, check.several[0]
-    same = {(kind, n): Part(f"loss_{kind}_{n}", n, lambda c, k=kind, n=n: c.train(f"{k}{n}", n, f"train.parallel={k}"),
+    same = {(kind, n): Part(f"loss_{kind}_{n}", n, lambda c, k=kind, n=n: c.train(f"{k}{n}", n, f"train.parallel={k}",
+                                                                                  "train.cuda_graph=false"),
                             lambda c, _, k=kind, n=n: {"losses": c.losses(f"{k}{n}")}, "loss_1")
             for kind in ("ddp", "fsdp") for n in check.several}  # fmt: skip
     one = Part("loss_1", 1, lambda c: c.train("one", 1), lambda c, _: {"losses": c.losses("one")}, limit=120)

@@ -33,8 +33,9 @@ def obstacle(settings: Train, ranks: Ranks) -> str:
         return insisted(settings, "graphs need a CUDA device")
     if ranks.size > 1 and settings.parallel == "fsdp":
         return insisted(settings, "parts of weights travel between processes")
-    asked = ranks.size == 1 or settings.cuda_graph is True
-    return "" if asked else "several processes, of which each makes one with train.cuda_graph=true"
+    if ranks.hosts > 1 and settings.cuda_graph is not True:
+        return "several hosts, between which gradients travel while others are computed"
+    return ""
 
 
 def insisted(settings: Train, reason: str) -> str:

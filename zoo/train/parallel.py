@@ -63,14 +63,13 @@ class Parallel:
             if p.requires_grad and p.grad is None:  # the same messages from everybody
                 p.grad = torch.zeros_like(p)
         gradients = [p.grad for p in self.backbone.parameters() if p.grad is not None]
-        torch._foreach_div_(gradients, self.ranks.size)
         large, small = [], []
         for gradient in gradients:
             (large if gradient.numel() >= LARGE and gradient.is_contiguous() else small).append(gradient)
-        for gradient in large:
-            self.ranks.sum(gradient)
-        if small:
-            parts = self.ranks.sum(torch.cat([g.flatten() for g in small])).split([g.numel() for g in small])
+        together = torch.cat([g.flatten() for g in small]) if small else None
+        self.ranks.mean(large if together is None else [*large, together])
+        if together is not None:
+            parts = together.split([g.numel() for g in small])
             torch._foreach_copy_(small, [part.view_as(g) for g, part in zip(small, parts)])
 
 

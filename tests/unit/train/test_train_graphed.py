@@ -178,11 +178,19 @@ def test_who_insists_is_told_why_not(assemble, tiny):
 @pytest.mark.parametrize(("setting", "device", "processes", "said"), [
     ("auto", "cuda", 1, ""), ("true", "cuda", 1, ""), ("false", "cuda", 1, "train.cuda_graph=false"),
     ("auto", "mps", 1, "graphs need a CUDA device"), ("true", "cuda", 4, ""),
-    ("auto", "cuda", 4, "several processes, of which each makes one with train.cuda_graph=true"),
+    ("auto", "cuda", 4, ""),
 ])  # fmt: skip
 def test_the_first_screen_says_how_kernels_are_launched(tiny, setting, device, processes, said):
     settings = section(tiny(f"train.cuda_graph={setting}"), "train")()
     assert obstacle(settings, Ranks(torch.device(device), 0, processes)) == said
+
+
+@pytest.mark.parametrize(("setting", "said"), [
+    ("auto", "several hosts, between which gradients travel while others are computed"), ("true", ""),
+])  # fmt: skip
+def test_on_several_hosts_gradients_travel_while_others_are_computed(tiny, setting, said):
+    settings = section(tiny(f"train.cuda_graph={setting}"), "train")()
+    assert obstacle(settings, Ranks(torch.device("cuda"), 0, 8, hosts=2)) == said
 
 
 @pytest.mark.parametrize("tight", [False, True])

@@ -202,11 +202,12 @@ def test_an_error_of_the_first_process_is_not_repeated(program, capfd):
 def test_environments_of_torchrun_and_slurm():
     assert environment({}) is None and environment({"SLURM_NTASKS": "4", "SLURM_PROCID": "0"}) is None
     slurm = {"SLURM_STEP_NUM_TASKS": "8", "SLURM_PROCID": "5", "SLURM_LOCALID": "1", "SLURM_JOB_ID": "12345",
-             "SLURM_STEP_NODELIST": "gpu[003-004],fat1"}  # fmt: skip
-    assert environment(slurm) == {"RANK": "5", "LOCAL_RANK": "1", "WORLD_SIZE": "8", "MASTER_ADDR": "gpu003",
-                                  "MASTER_PORT": "32345"}  # fmt: skip
-    torchrun = {"RANK": "1", "LOCAL_RANK": "1", "WORLD_SIZE": "2", "MASTER_ADDR": "a", "MASTER_PORT": "1"}
-    assert environment({**slurm, **torchrun}) == torchrun
+             "SLURM_STEP_NODELIST": "gpu[003-004],fat1", "SLURM_STEP_NUM_NODES": "3"}  # fmt: skip
+    assert environment(slurm) == {"RANK": "5", "LOCAL_RANK": "1", "WORLD_SIZE": "8", "LOCAL_WORLD_SIZE": "3",
+                                  "MASTER_ADDR": "gpu003", "MASTER_PORT": "32345"}  # fmt: skip
+    torchrun = {"RANK": "1", "LOCAL_RANK": "1", "WORLD_SIZE": "4", "MASTER_ADDR": "a", "MASTER_PORT": "1"}
+    assert environment({**slurm, **torchrun}) == torchrun | {"LOCAL_WORLD_SIZE": "4"}
+    assert environment({**torchrun, "LOCAL_WORLD_SIZE": "2"}) == torchrun | {"LOCAL_WORLD_SIZE": "2"}
 
 
 def test_two_nodes_of_slurm_meet_and_train_what_one_process_would(recipe_file, alone, tmp_path):
