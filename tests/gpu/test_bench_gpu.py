@@ -83,5 +83,6 @@ def test_an_update_of_training_in_every_form(tmp_path):
     found = {u["form"]: u for u in load(tmp_path / "bench_train_x.json")["updates"]}
     assert list(found) == ["eager", "graph", "compiled", "compiled, graph"]
     assert found["graph"]["ms"] < found["eager"]["ms"] and found["graph"]["shares"]["scan"] > 0.05
-    assert found["graph"]["peak_mib"] == pytest.approx(found["eager"]["peak_mib"], rel=0.1)
+    peaks = found["graph"]["peak_mib"], found["eager"]["peak_mib"]
+    assert peaks[0] == pytest.approx(peaks[1], rel=0.1, abs=100)  # MiB: a graph's memory comes in whole segments
     assert found["graph"]["kernels"] == pytest.approx(found["eager"]["kernels"], rel=0.2)
