@@ -167,9 +167,8 @@ def result(promise: Promise, row: dict[str, Any]) -> str:
             continue
         failed = f"**{found['failed']} failed**, " if found["failed"] else ""
         on = f" on {found['on']}" if where == "gpu" else ""
-        since = f" ({found['since']})" if "since" in found else ""
-        words.append(f"{failed}{found['passed']} passed, {found.get('trials', '')} of the trials{on}{since}")
-    if promise.gpu and "gpu" not in row:
+        words.append(f"{failed}{found['passed']} passed, {found.get('trials', '')} of the trials{on}")
+    if promise.gpu and "gpu" not in row and not promise.open:
         words.append("not run on a GPU yet")
     return "; ".join([*words, *([promise.open] if promise.open else [])]) or "not run yet"
 
