@@ -164,7 +164,7 @@ def forward_shape(c: Call) -> Forward:
     shape = next(shape for least, shape in SHAPES.items() if blocks >= least)
     chunks = min(int(2 / blocks), c.steps // 256) if blocks else 1
     chunks = chunks if chunks >= 4 else 1  # fewer do not repay the extra pass
-    return shape._replace(TAIL=int(0 < c.steps % shape.STEPS <= 8), chunks=chunks)
+    return shape._replace(TAIL=int(shape.STEPS > 8 and 0 < c.steps % shape.STEPS <= 8), chunks=chunks)
 
 
 class Backward(NamedTuple):

@@ -14,7 +14,7 @@
 // More than 16 states: one launch per 16 (GROUP: 0 only, 1 first, 2 middle, 3 last); `partial` carries the sum.
 //
 // Macros: IO_KIND (0 float, 1 bf16, 2 fp16) CHANNELS SPLIT PRODUCERS STEPS STEP_UNROLL MIN_BLOCKS STATE GROUP ORDERED VECTOR GATED SOFTPLUS ZOH
-//         TAIL (1: the last tile ends in its first 8 steps, so the others are left out) DIRECTIONS
+//         TAIL (1: the last tile of more ends in its first 8 steps, so the others are left out) DIRECTIONS
 #include "device.cuh"
 
 struct Params {  // the same order in cuda.py
