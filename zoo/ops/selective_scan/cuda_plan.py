@@ -148,6 +148,9 @@ SHAPES = {
 }
 
 
+STATIC = 4096  # bytes of shared memory that a kernel declares itself, at most
+
+
 def fullness(sequences: int, channels: int, device: torch.device) -> float:
     """Blocks of 16 channels that a multiprocessor gets."""
     return sequences * -(-channels // 16) / multiprocessors(device)
@@ -159,9 +162,11 @@ def crowd(channels: int, device: torch.device) -> int:
 
 
 def forward_shape(c: Call) -> Forward:
-    """The variant for a call, by how full the GPU gets."""
-    blocks = fullness(c.sequences, c.channels, c.u.device)
+    """The variant for a call, by how full the GPU gets, or the nearest one for which a block has the memory."""
+    blocks, room = fullness(c.sequences, c.channels, c.u.device), shared_memory(c.u.device) - STATIC
     shape = next(shape for least, shape in SHAPES.items() if blocks >= least)
+    if shape.shared(c) > room:
+        shape = [other for other in SHAPES.values() if other.shared(c) <= room][-1]
     chunks = min(int(2 / blocks), c.steps // 256) if blocks else 1
     chunks = chunks if chunks >= 4 else 1  # fewer do not repay the extra pass
     return shape._replace(TAIL=int(shape.STEPS > 8 and 0 < c.steps % shape.STEPS <= 8), chunks=chunks)
@@ -196,6 +201,12 @@ def backward_shape(c: Call) -> Backward:
     room = shape.MIN_BLOCKS * multiprocessors(c.u.device)
     chunks = min(2 * room // blocks, c.steps // 64)
     return shape._replace(chunks=chunks) if chunks >= 3 else shape
+
+
+@functools.cache
+def shared_memory(device: torch.device) -> int:
+    """Bytes that a block may have."""
+    return torch.cuda.get_device_properties(device).shared_memory_per_block_optin
 
 
 @functools.cache
