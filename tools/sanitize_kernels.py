@@ -17,6 +17,8 @@ import time
 from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
+from unittest import mock
 
 TOOLS = ("memcheck", "racecheck", "initcheck", "synccheck")
 FOUND = re.compile(r"(?:ERROR SUMMARY: (\d+) error)|(?:RACECHECK SUMMARY: (\d+) hazard)")
@@ -88,6 +90,7 @@ def cases() -> Iterator[tuple]:
     from zoo import ops
     from zoo.ops.add_norm import RowSum
     from zoo.ops.mamba import cuda_front as front
+    from zoo.ops.selective_scan import cuda_plan as plan
 
     def new(*size: int, dtype=torch.float32):
         return torch.randn(size).to("cuda", dtype).requires_grad_()  # drawn on the CPU: one kernel less to watch
@@ -140,12 +143,26 @@ def cases() -> Iterator[tuple]:
             [x, branch, *gate, norm[3], *shift, *scale],
             partial(ops.add_norm, *norm, 1e-5, False),
         )
+        u, z, dt, B, C = (new(3, 73, n, dtype=kind).detach() for n in (80, 80, 80, 16, 16))
+        given = [u, dt, -torch.rand(80, 16).cuda(), B, C, new(80).detach(), z, new(80).detach()]
+        along = order(73)
+        for shape in plan.SHAPES.values():
+            yield f"scan {name} {tuple(shape)}", [], partial(shaped, shape, given, along)
     if front.unfit(torch.device("cuda")):
         return
     x, x_proj, dt_proj = (new(*n, dtype=torch.bfloat16).detach() for n in ((2, 150, 320), (64, 320), (320, 32)))
     for tile in front.TILES:
         given = front.Front(x, new(320, 3).detach(), new(320).detach(), x_proj, dt_proj, order(150))
         yield f"front {tuple(tile)}", [], partial(front.forward, given, tile)
+
+
+def shaped(shape: Any, given: Sequence[Any], along: Any) -> Any:
+    """A forward scan by a variant that so small a problem would not choose."""
+    from zoo import ops
+    from zoo.ops.selective_scan import cuda_plan as plan
+
+    with mock.patch.object(plan, "forward_shape", lambda call: shape.over(call.steps)):
+        return ops.selective_scan(*given, order=along, backend="cuda")
 
 
 if __name__ == "__main__":

@@ -186,24 +186,21 @@ def vector_gradients_kernel(
             opening += tl.sum(tl.load(sums + at + (COUNT - 1) * width, there, 0.0), 0)
     at = sample * width + c
     plane = tl.num_programs(1).to(tl.int64) * width
-    if GATE:
-        tl.store(by_sample + at, opening.to(by_sample.dtype.element_ty), mask)
-        tl.store(terms + at, opening, mask)
-    if SHIFT:
-        tl.store(by_sample + plane + at, level.to(by_sample.dtype.element_ty), mask)
-        tl.store(terms + plane + at, level, mask)
+    turned, opened = slope, 1.0
     if SCALE:
-        turned = slope
         if WEIGHT:
             turned *= tl.load(weight + c, mask, 0.0).to(tl.float32)
         if BIAS:
             turned += level * tl.load(bias + c, mask, 0.0).to(tl.float32)
-        tl.store(by_sample + 2 * plane + at, turned.to(by_sample.dtype.element_ty), mask)
-        tl.store(terms + 2 * plane + at, turned, mask)
         opened = 1 + _modulation(scale, scale_table, sample * scale_step + c, c, mask, SCALE)
-        slope *= opened
-        level *= opened
-    if WEIGHT:
-        tl.store(terms + 3 * plane + at, slope, mask)
-    if BIAS:
-        tl.store(terms + 4 * plane + at, level, mask)
+    if GATE:
+        tl.store(by_sample + at, opening.to(by_sample.dtype.element_ty), mask)
+    if SHIFT:
+        tl.store(by_sample + plane + at, level.to(by_sample.dtype.element_ty), mask)
+    if SCALE:
+        tl.store(by_sample + 2 * plane + at, turned.to(by_sample.dtype.element_ty), mask)
+    tl.store(terms + at, opening, mask)  # all five: they are summed together
+    tl.store(terms + plane + at, level, mask)
+    tl.store(terms + 2 * plane + at, turned, mask)
+    tl.store(terms + 3 * plane + at, slope * opened, mask)
+    tl.store(terms + 4 * plane + at, level * opened, mask)

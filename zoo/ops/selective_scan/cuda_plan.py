@@ -128,6 +128,10 @@ class Forward(NamedTuple):
     def macros(self) -> dict[str, int]:
         return {k: v for k, v in self._asdict().items() if k.isupper()}
 
+    def over(self, steps: int) -> Forward:
+        """The variant for so many steps: a last tile of 8 or fewer is cut short, where tiles are longer."""
+        return self._replace(TAIL=int(self.STEPS > 8 and 0 < steps % self.STEPS <= 8))
+
     def shared(self, c: Call) -> int:
         """Bytes: float32 stages, then raw rows (STAGE and RAW of the source)."""
         steps, padded = self.STEPS, self.STEPS + self.STEPS // 4
@@ -169,7 +173,7 @@ def forward_shape(c: Call) -> Forward:
         shape = [other for other in SHAPES.values() if other.shared(c) <= room][-1]
     chunks = min(int(2 / blocks), c.steps // 256) if blocks else 1
     chunks = chunks if chunks >= 4 else 1  # fewer do not repay the extra pass
-    return shape._replace(TAIL=int(shape.STEPS > 8 and 0 < c.steps % shape.STEPS <= 8), chunks=chunks)
+    return shape.over(c.steps)._replace(chunks=chunks)
 
 
 class Backward(NamedTuple):

@@ -110,8 +110,7 @@ INLINE void consume(const Params& p, float* stages, barrier_t* full, barrier_t* 
         store_vector<4>(sum + t, y);
       }
     }
-    __syncwarp();
-    if (lane == 0) barrier_arrive(done + slot);
+    barrier_arrive(done + slot);
     if (++slot == PRODUCERS) { slot = 0; parity ^= 1; }
   }
 }
@@ -238,8 +237,7 @@ INLINE void produce(const Params& p, float* stages, IO* raw_all, int* ring, barr
         store_vector<4>(stage + CT + state_row(n + e) + t, c[e]);
       }
     }
-    __syncwarp();
-    if (lane == 0) barrier_arrive(full + own);
+    barrier_arrive(full + own);
     read_positions(round + 2);
     // finish tile i - PRODUCERS; its raw rows are still there
     const int t0 = step_of(round - 1), end = i >= PRODUCERS ? steps : t0 - T;
@@ -287,9 +285,8 @@ extern "C" __global__ void __launch_bounds__((CONSUMERS + PRODUCERS) * 32, MIN_B
   __shared__ barrier_t full[PRODUCERS], done[PRODUCERS];
   __shared__ __align__(16) int ring[ORDERED ? PRODUCERS * RING * T : 1];
   const int first = blockIdx.z * p.chunk_tiles, tiles = min((p.steps + T - 1) / T - first, p.chunk_tiles);
-  if (threadIdx.x == 0) {
-    for (int i = 0; i < PRODUCERS; i++) { barrier_init(full + i, 1); barrier_init(done + i, CONSUMERS); }
-  }
+  // Every lane arrives for itself: no slower than one for its warp, and racecheck follows it.
+  if (threadIdx.x < PRODUCERS) { barrier_init(full + threadIdx.x, 32); barrier_init(done + threadIdx.x, 32 * CONSUMERS); }
   __syncthreads();
   if (threadIdx.x < CONSUMERS * 32) consume(p, stages, full, done, first, tiles);
   else produce(p, stages, (IO*)(stages + PRODUCERS * STAGE), ring, full, done, first, tiles);
