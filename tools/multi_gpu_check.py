@@ -154,7 +154,7 @@ def plan(check: Check) -> list[list[Part]]:
     waves += [[speed(model, n)] for model in ("dim_h", "dim_s") for n in check.several if n != most]
     graph = Part(f"loss_graph_{most}", most, lambda c: c.train("graph", most, "train.cuda_graph=true"),
                  lambda c, _: {"losses": c.losses("graph")}, "loss_1")  # fmt: skip
-    captured = [[graph], [speed("dim_h", 1, "graph")], [speed("dim_h", most, "graph")]]
+    captured = [[graph], *([speed(model, n, "graph")] for model in ("dim_h", "dim_s") for n in (1, most))]
     return [*waves, [measured(most)], [ablated(most)], [speed("dim_h", most, "fsdp")], *captured]
 
 
@@ -339,7 +339,7 @@ def verdicts(check: Check) -> dict[str, Facts]:
         spread = len(set(devices)) if check.args.device == "cuda" else len(devices)
         found["rows_of_an_ablation_on_gpus_of_their_own"] = judged(spread or None, most, lambda n: n == most)
     speeds = [(model, "ddp", n) for model in ("dim_s", "dim_h") for n in check.several]
-    for model, kind, n in [*speeds, ("dim_h", "graph", most)]:
+    for model, kind, n in [*speeds, ("dim_h", "graph", most), ("dim_s", "graph", most)]:
         if f"speed_{model}_{kind}_{n}" in results:
             rates = [results.get(f"speed_{model}_{kind}_{k}", {}).get("images_per_second") for k in (1, n)]
             part = rates[1] / rates[0] / n if all(rates) else None

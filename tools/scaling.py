@@ -62,7 +62,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         count, took = timed(lambda: update(state, Batch(images, labels, state.images + each * ranks.rank)), ranks,
                             args.seconds)  # fmt: skip
         if ranks.first:
-            args.out.write_text(json.dumps(said(count * each * ranks.size / took, count, each, state, ranks)))
+            args.out.write_text(json.dumps(said(count * each * ranks.size / took, count, each, update, state, ranks)))
     return 0
 
 
@@ -99,10 +99,11 @@ def timed(step: Any, ranks: Ranks, seconds: float) -> tuple[int, float]:
     return count, time.perf_counter() - began
 
 
-def said(rate: float, updates: int, each: int, state: State, ranks: Ranks) -> dict[str, Any]:
+def said(rate: float, updates: int, each: int, update: Update, state: State, ranks: Ranks) -> dict[str, Any]:
     """The result of the first process."""
     gpu = ranks.device.type == "cuda"
-    memory = round(torch.cuda.max_memory_allocated() / 2**30, 2) if gpu else None
+    used = torch.cuda.max_memory_allocated() + update.through(state).uncounted if gpu else 0
+    memory = round(used / 2**30, 2) if gpu else None
     loss = state.meter.read().get("loss")
     return {"images_per_second": round(rate, 1), "updates": updates, "images_a_gpu": each, "micro_batch": state.micro,
             "memory_gib": memory, "loss": loss, "device": torch.cuda.get_device_name() if gpu else "cpu"}  # fmt: skip

@@ -6,6 +6,7 @@ Source: PyTorch's notes on CUDA graphs.
 from __future__ import annotations
 
 import gc
+import inspect
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -18,6 +19,9 @@ from torch import Tensor
 Replay = Callable[[], None]
 WAITS = "called a synchronizing CUDA operation"
 """What torch says of it in its synchronisation debug mode."""
+
+EXTERNAL = "external" in inspect.signature(torch.cuda.Event.__new__).parameters
+"""Whether this torch has events in graphs for what is outside (from 2.8 on)."""
 
 
 class Recorder:
@@ -83,6 +87,14 @@ class Recorder:
         self.highest = max(self.highest, self.live + torch.cuda.max_memory_allocated(self.device) - before)
         self.live += torch.cuda.memory_allocated(self.device) - before
         return graph.replay, result
+
+    def mark(self) -> Any:
+        """An event at this place of the graph that is being captured, for others to wait for; None if none can be."""
+        if not (EXTERNAL and torch.cuda.is_current_stream_capturing()):
+            return None
+        event = torch.cuda.Event(external=True)
+        event.record()
+        return event
 
     def _abandon(self) -> None:
         """Closes what torch leaves open when CUDA refuses to end a capture; RuntimeError if there is nothing to close.

@@ -6,6 +6,7 @@ Source: PyTorch's notes on CUDA graphs, whole-network capture.
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import Any
 
 import torch
@@ -14,6 +15,7 @@ from torch.utils._pytree import tree_flatten, tree_unflatten
 
 from zoo.errors import RecipeError
 from zoo.train.capture import Recorder, Replay
+from zoo.train.exchange import Exchange, Marks
 from zoo.train.ranks import Ranks
 from zoo.train.settings import Train
 
@@ -33,8 +35,6 @@ def obstacle(settings: Train, ranks: Ranks) -> str:
         return insisted(settings, "graphs need a CUDA device")
     if ranks.size > 1 and settings.parallel == "fsdp":
         return insisted(settings, "parts of weights travel between processes")
-    if ranks.hosts > 1 and settings.cuda_graph is not True:
-        return "several hosts, between which gradients travel while others are computed"
     return ""
 
 
@@ -56,12 +56,14 @@ class Graphed:
     Args:
         run: tensors, in tuples or dicts -> loss (), detached; it must leave no trace but gradients.
         say: is told, once, why nothing is captured.
+        exchange: wants to know where in a graph which gradients are complete (`marks`, of the last call).
         recorder: captures; the CUDA device's own unless given.
     """
 
     def __init__(self, run: Callable[..., Tensor], backbone: nn.Module, settings: Train, ranks: Ranks,
-                 say: Callable[[str], None], recorder: Any = None):  # fmt: skip
+                 say: Callable[[str], None], exchange: Exchange | None = None, recorder: Any = None):  # fmt: skip
         self.run, self.backbone, self.settings, self.say = run, backbone, settings, say
+        self.exchange = exchange
         self.parameters = list(backbone.parameters())
         self.refused = "" if recorder else obstacle(settings, ranks)
         self.recorder = recorder if recorder or self.refused else Recorder(ranks.device)
@@ -71,7 +73,8 @@ class Graphed:
         """Give back all graphs and their memory; it begins again with ordinary updates."""
         self.updates, self.met = 0, set[Any]()
         self.inputs: dict[Any, list[Tensor]] = {}
-        self.graphs: dict[Any, tuple[Replay, Tensor]] = {}
+        self.graphs: dict[Any, tuple[Replay, Tensor, Marks]] = {}
+        self.marks: Marks = {}
         self.gradients: list[Tensor | None] = []
         self.places: list[int] = []
         if self.recorder:
@@ -93,6 +96,7 @@ class Graphed:
 
         Raises: RecipeError if nothing can be captured, and the recipe insists; torch.OutOfMemoryError.
         """
+        self.marks = {}
         if self.refused:
             return self.run(*inputs)
         leaves, tree = tree_flatten(inputs)
@@ -106,7 +110,7 @@ class Graphed:
         if (shapes, first) not in self.graphs and not self._capture(shapes, first, leaves, tree):
             return self.run(*inputs)
         torch._foreach_copy_(self.inputs[shapes], leaves)
-        replay, loss = self.graphs[shapes, first]
+        replay, loss, self.marks = self.graphs[shapes, first]
         replay()
         if first:
             for parameter, gradient in zip(self.parameters, self.gradients):
@@ -128,7 +132,9 @@ class Graphed:
             return self._refuse(reason)
         fixed = self.inputs.setdefault(shapes, [leaf.clone() for leaf in leaves])
         try:
-            self.graphs[shapes, first] = self.recorder.record(lambda: self.run(*tree_unflatten(fixed, tree)))
+            with self.exchange.watched(self.recorder.mark) if self.exchange else nullcontext({}) as marks:
+                replay, loss = self.recorder.record(lambda: self.run(*tree_unflatten(fixed, tree)))
+            self.graphs[shapes, first] = replay, loss, marks
         except Exception as error:
             if first:
                 for parameter in self.parameters:

@@ -106,8 +106,8 @@ def learn(state: State, run: Run, feed: Feed, screen: Progress, stop: Stop) -> N
     guard = Guard(settings.nonfinite, feed.device)
     update = Update(objective.through(state.parallel.network()), settings, guard, screen.say)
     graphed = update.through(state)
-    if screen.usage:
-        screen.usage.uncounted = lambda: graphed.uncounted
+    if screen.usage and (recorder := graphed.recorder):  # it alone: the screen outlives processes, DDP must not
+        screen.usage.uncounted = lambda: recorder.uncounted
     validate = Validation(objective, partial(feed.held_out, state.micro * ranks.size), settings.seed, ranks)
     preview = Preview(run.recipe, settings, state, run.samples, screen.say)
     evaluate = Evaluation(run.recipe, settings, state, run.folder / "eval", screen.say)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
@@ -14,6 +15,7 @@ from torch.utils.checkpoint import CheckpointPolicy, checkpoint, create_selectiv
 from zoo.errors import RecipeError
 from zoo.ops.add_norm import plain
 from zoo.parts.protocols import Condition, Stream
+from zoo.train.exchange import Exchange, Marks
 from zoo.train.graphed import obstacle
 from zoo.train.ranks import Ranks
 from zoo.train.settings import Train
@@ -22,22 +24,21 @@ DEAR = ("mm", "addmm", "bmm", "baddbmm", "convolution", "_scaled_dot_product_fla
         "_scaled_dot_product_efficient_attention", "_scaled_dot_product_cudnn_attention",
         "_scaled_dot_product_flash_attention_for_cpu", "selective_scan", "mamba")  # fmt: skip
 """Operators whose results `recompute: selective` keeps."""
-LARGE = 2**18
-"""Elements of a gradient that travels by itself."""
 
 
 class Parallel:
     """A backbone as the training step calls it; its own names, weights and methods stay as they are.
 
-    `ddp`: every process has all weights, and gradients are averaged while they are computed, or, if that is a CUDA
-    graph, afterwards (`average`). `fsdp`: every process has its part of each weight, gradient and average, and blocks
-    are gathered when they run.
+    `ddp`: every process has all weights, and gradients are averaged while they are computed: by torch's own DDP, or, if
+    that is a CUDA graph, by `average`. `fsdp`: every process has its part of each weight, gradient and average, and
+    blocks are gathered when they run.
     """
 
     def __init__(self, backbone: nn.Module, settings: Train, ranks: Ranks):
         self.backbone, self.ranks = backbone, ranks
         self.sharded = ranks.size > 1 and settings.parallel == "fsdp"
-        self.afterwards = ranks.size > 1 and not obstacle(settings, ranks)
+        captured = ranks.size > 1 and not obstacle(settings, ranks)
+        self.exchange = Exchange(from_the_end(backbone), ranks) if captured else None
         if self.sharded and settings.batch % ranks.size:
             raise RecipeError(f"{settings.batch} images cannot be shared evenly by {ranks.size} processes",
                               where="train.batch", fix=f"use a multiple of {ranks.size}, or train.parallel=ddp")
@@ -51,26 +52,20 @@ class Parallel:
 
     def network(self) -> Callable[..., Any]:
         """What to call in training; made once weights are where they should be."""
-        if self.ranks.size == 1 or self.sharded or self.afterwards:
+        if self.ranks.size == 1 or self.sharded or self.exchange:
             return self.backbone
+        # said of a side of one element, whose stride means nothing
+        warnings.filterwarnings("ignore", "Grad strides do not match bucket view strides", UserWarning)
         return nn.parallel.DistributedDataParallel(self.backbone, broadcast_buffers=False, gradient_as_bucket_view=True)
 
-    def average(self) -> None:
-        """Gradients become their means over the processes: large ones where they lie, all others in one message."""
-        if not self.afterwards:
-            return
-        for p in self.backbone.parameters():
-            if p.requires_grad and p.grad is None:  # the same messages from everybody
-                p.grad = torch.zeros_like(p)
-        gradients = [p.grad for p in self.backbone.parameters() if p.grad is not None]
-        large, small = [], []
-        for gradient in gradients:
-            (large if gradient.numel() >= LARGE and gradient.is_contiguous() else small).append(gradient)
-        together = torch.cat([g.flatten() for g in small]) if small else None
-        self.ranks.mean(large if together is None else [*large, together])
-        if together is not None:
-            parts = together.split([g.numel() for g in small])
-            torch._foreach_copy_(small, [part.view_as(g) for g, part in zip(small, parts)])
+    def average(self, marks: Marks) -> None:
+        """Gradients become their means over the processes where nothing else has seen to it.
+
+        Args:
+            marks: where in the CUDA graph that was launched last they are complete.
+        """
+        if self.exchange:
+            self.exchange(marks)
 
 
 def quiet(network: Callable[..., Any]) -> AbstractContextManager:
@@ -82,6 +77,12 @@ def quiet(network: Callable[..., Any]) -> AbstractContextManager:
 def blocks_of(backbone: nn.Module) -> list[nn.Module]:
     """The units of compilation, recomputation and sharding; a backbone without blocks is one unit."""
     return list(getattr(backbone, "blocks", [backbone]))
+
+
+def from_the_end(backbone: nn.Module) -> list[nn.Parameter]:
+    """Parameters as backward meets them: those of the last block first, then what all blocks share or come after."""
+    blocks = [p for block in reversed(blocks_of(backbone)) for p in reversed(list(block.parameters()))]
+    return list(dict.fromkeys([*blocks, *backbone.parameters()]))
 
 
 def compile_blocks(backbone: nn.Module) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import re
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,6 +23,10 @@ T = TypeVar("T")
 PATIENCE = timedelta(minutes=60)
 """How long a process waits for another one, for instance while the first one writes a checkpoint or compiles."""
 
+FAREWELL = 0.1
+"""Seconds that gloo's threads, which FSDP leaves behind, have to let go of the last message: one that drops a tensor
+while Python ends aborts the process (pytorch #190489)."""
+
 
 @dataclass(frozen=True)
 class Ranks:
@@ -32,7 +38,6 @@ class Ranks:
     device: torch.device
     rank: int = 0
     size: int = 1
-    hosts: int = 1  # machines that the processes are on
 
     @property
     def first(self) -> bool:
@@ -50,16 +55,16 @@ class Ranks:
             dist.all_reduce(value)
         return value
 
-    def mean(self, values: Sequence[Tensor]) -> None:
-        """Each becomes its mean over all processes, in place; messages follow each other, and nobody waits for one."""
-        if self.size == 1:
-            return
+    def mean(self, values: Sequence[Tensor]) -> list[Any]:
+        """Each becomes its mean over all processes, in place; -> messages under way, to `wait()` for."""
+        if self.size == 1 or not values:
+            return []
         divides = self.device.type == "cuda"  # as NCCL does, in passing, and gloo cannot
         if not divides:
             torch._foreach_div_(values, self.size)
-        op = dist.ReduceOp.AVG if divides else dist.ReduceOp.SUM
-        for message in [dist.all_reduce(value, op, async_op=True) for value in values]:
-            message.wait()
+        together = dist.AllreduceCoalescedOptions()
+        together.reduceOp = dist.ReduceOp.AVG if divides else dist.ReduceOp.SUM
+        return [dist.group.WORLD.allreduce_coalesced(list(values), together)]
 
     def any(self, flag: bool) -> bool:
         """Whether any process says so; all of them must ask."""
@@ -116,8 +121,7 @@ def joined(device: torch.device) -> Iterator[Ranks]:
     if env is None:
         yield Ranks(device)
         return
-    size, local = int(env["WORLD_SIZE"]), int(env["LOCAL_WORLD_SIZE"])
-    ranks = Ranks(own(device, int(env["LOCAL_RANK"])), int(env["RANK"]), size, -(-size // local))
+    ranks = Ranks(own(device, int(env["LOCAL_RANK"])), int(env["RANK"]), int(env["WORLD_SIZE"]))
     if ranks.device.type == "cuda":
         torch.cuda.set_device(ranks.device)
     if dist.is_initialized():
@@ -129,7 +133,9 @@ def joined(device: torch.device) -> Iterator[Ranks]:
         yield ranks
         ranks.any(False)  # nobody leaves while others still need an answer
     finally:
+        gc.collect()  # DDP's wrapper holds the group, and with it gloo's threads
         dist.destroy_process_group()
+        time.sleep(FAREWELL)
 
 
 def environment(env: Mapping[str, str]) -> dict[str, str] | None:

@@ -179,14 +179,14 @@ class Update:
                 total += self.through(state)(part.images, part.labels, draw.rows(rows), scale)
         if alone:
             return total
-        state.parallel.average()
+        state.parallel.average(self.through(state).marks)
         return ranks.sum(total)
 
     def through(self, state: State) -> Graphed:
         """How a micro-batch goes through the network and back."""
         if self.graphed is None:
             run = partial(there_and_back, self.objective, self.settings)
-            self.graphed = Graphed(run, state.backbone, self.settings, state.ranks, self.say)
+            self.graphed = Graphed(run, state.backbone, self.settings, state.ranks, self.say, state.parallel.exchange)
         return self.graphed
 
     def scaled_norm(self, state: State) -> Tensor:

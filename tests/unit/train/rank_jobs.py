@@ -15,7 +15,8 @@ import torch
 from played import Played
 
 from zoo.recipe import load_recipe
-from zoo.train import parallel
+from zoo.train import exchange, parallel
+from zoo.train.exchange import Exchange
 from zoo.train.graphed import Graphed
 from zoo.train.loop import train
 from zoo.train.ranks import joined
@@ -46,12 +47,13 @@ def run(job: dict, rank: int) -> str:
 
     def afterwards(self, backbone, settings, ranks):
         make(self, backbone, settings, ranks)
-        self.afterwards, parallel.LARGE = True, 100  # so that gradients of both kinds are there
+        self.exchange = Exchange(parallel.from_the_end(backbone), ranks)
 
     def played(self, run, backbone, *rest):
         capture(self, run, backbone, *rest, Played(backbone.parameters()))
         graphed.append(self)
 
+    exchange.LARGE, exchange.GROUP = 100, 1000  # so that gradients of both kinds and several groups are there
     Update.__call__, Objective.__call__, Writer.write_data = interrupted, cramped, refused
     if job.get("graphs"):
         parallel.Parallel.__init__, Graphed.__init__ = afterwards, played

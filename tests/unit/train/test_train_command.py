@@ -95,7 +95,7 @@ def test_a_run_folder_continues_in_itself(tiny, tmp_path, capsys):
 
 
 def test_ctrl_c_saves_exits_with_0_and_resumes_exactly(recipe_file, tiny, tmp_path):
-    command = [sys.executable, "-u", "-m", "zoo.cli.train", str(recipe_file), "train.steps=400", "--device", "cpu",
+    command = [sys.executable, "-u", "-m", "zoo.cli.train", str(recipe_file), "train.steps=4000", "--device", "cpu",
                "--out", str(tmp_path / "a")]  # fmt: skip
     with subprocess.Popen(command, cwd=ROOT, env=ONE_THREAD, stdout=subprocess.PIPE, text=True) as process:
         for line in process.stdout:
@@ -106,7 +106,7 @@ def test_ctrl_c_saves_exits_with_0_and_resumes_exactly(recipe_file, tiny, tmp_pa
     assert process.returncode == 0 and "stopped by Ctrl-C at step" in rest
     (saved,) = (tmp_path / "a/checkpoints").iterdir()
     step = int(saved.name[5:])
-    assert 9 <= step < 400
+    assert 9 <= step < 4000
     goal = f"train.steps={step + 6}"
     trained(tiny(goal), tmp_path / "a", resume=True)
     trained(tiny(goal), tmp_path / "b")

@@ -34,7 +34,8 @@ def assemble(tiny):
                         Guard(settings.nonfinite, CPU), said.append)  # fmt: skip
         if graph:
             run = partial(there_and_back, update.objective, settings)
-            update.graphed = Graphed(run, state.backbone, settings, state.ranks, said.append, Played(state.parameters))
+            update.graphed = Graphed(run, state.backbone, settings, state.ranks, said.append,
+                                     recorder=Played(state.parameters))  # fmt: skip
         return state, update, Feed(recipe, settings, Ranks(CPU)).batches(0), said
 
     return make
@@ -183,14 +184,6 @@ def test_who_insists_is_told_why_not(assemble, tiny):
 def test_the_first_screen_says_how_kernels_are_launched(tiny, setting, device, processes, said):
     settings = section(tiny(f"train.cuda_graph={setting}"), "train")()
     assert obstacle(settings, Ranks(torch.device(device), 0, processes)) == said
-
-
-@pytest.mark.parametrize(("setting", "said"), [
-    ("auto", "several hosts, between which gradients travel while others are computed"), ("true", ""),
-])  # fmt: skip
-def test_on_several_hosts_gradients_travel_while_others_are_computed(tiny, setting, said):
-    settings = section(tiny(f"train.cuda_graph={setting}"), "train")()
-    assert obstacle(settings, Ranks(torch.device("cuda"), 0, 8, hosts=2)) == said
 
 
 @pytest.mark.parametrize("tight", [False, True])

@@ -131,6 +131,18 @@ def test_a_full_disk_of_one_process_costs_one_save_of_all(runs, alone):
     assert [p.name for p in (root / "full/checkpoints").iterdir()] == ["step-00000012"]
 
 
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="threads are seen in /proc")
+def test_no_thread_of_ddp_is_left_that_could_abort_a_process_at_its_end(recipe_file, tmp_path):
+    script = tmp_path / "train.py"
+    script.write_text("from pathlib import Path\nfrom zoo.cli.train import main\nmain()\n"
+                      "print('left:', *(t.read_text().strip() for t in Path('/proc/self/task').glob('*/comm')))\n")
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", str(script),
+               str(recipe_file), "train.steps=2", "--device", "cpu", "--out", str(tmp_path / "a")]  # fmt: skip
+    done = subprocess.run(command, cwd=ROOT, env=ENV, capture_output=True, text=True, timeout=120)
+    left = [line for line in done.stdout.splitlines() if "left:" in line]
+    assert done.returncode == 0 and len(left) == 2 and not any("gloo" in line for line in left), done.stdout
+
+
 def test_the_command_starts_its_processes_and_a_signal_to_it_saves_once(recipe_file, tiny, tmp_path):
     command = [sys.executable, "-u", "-m", "zoo.cli.train", str(recipe_file), "train.steps=4000", "--device", "cpu",
                "--gpus", "2", "--out", str(tmp_path / "a")]  # fmt: skip
