@@ -54,6 +54,15 @@ def at_least(least: int, value: float, where: str) -> None:
         raise RecipeError(f"{value} is too small", where=where, allowed=f"{least} or more")
 
 
+def positive(value: float, where: str) -> None:
+    """Refuse a number of a recipe that is not above zero.
+
+    Raises: RecipeError.
+    """
+    if not value > 0:
+        raise RecipeError(f"{value} is not above zero", where=where)
+
+
 def nearest(word: object, candidates: Iterable[object]) -> str | None:
     """The candidate most like `word`, or None when none is close."""
     names = [str(c) for c in candidates]
@@ -76,5 +85,5 @@ def compose(
     if hint:
         text += f"; did you mean {hint!r}?"
     if names:
-        text += f"{'' if hint else ';'} allowed: {', '.join(names)}"
+        text += f"{'' if text.endswith('?') else ';'} allowed: {', '.join(names)}"
     return f"{text}; {fix}" if fix else text

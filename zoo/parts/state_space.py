@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from zoo.errors import ShapeError, at_least
+from zoo.errors import RecipeError, ShapeError, at_least
 from zoo.ops import causal_conv
 
 
@@ -46,6 +46,10 @@ class Step(Decay):
 
     def __init__(self, inner: int, state: int, width: int, dt_rank: int, dt_range: tuple[float, float] | None):
         super().__init__(inner, state)
+        at_least(0, dt_rank, "backbone.mixer.dt_rank")
+        if dt_range and not 0 < dt_range[0] <= dt_range[1]:
+            raise RecipeError(f"steps from {dt_range[0]} to {dt_range[1]}", where="backbone.mixer.dt_min and dt_max",
+                              allowed="0 < dt_min <= dt_max")
         rank = dt_rank or math.ceil(width / 16)
         self.sizes, self.dt_range = (rank, state, state), dt_range
         self.x_proj = nn.Linear(inner, rank + 2 * state, bias=False)

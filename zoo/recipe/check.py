@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection
 from typing import Any
 
@@ -137,10 +138,13 @@ class Checker:
 
     def _float(self, node: Node, path: str) -> Node:
         try:
-            return node.holding(float(node.value))
+            number = float(node.value)
         except OverflowError:
             self.error(f"{path}: too large for a float", node)
             return node
+        if math.isnan(number):
+            self.error(f"{path}: not a number", node)
+        return node.holding(number)
 
     def _dict(self, node: Node, type: Type, default: Any, path: str, depth: int) -> Node:
         """Every element in its type; an element that is null is not there."""

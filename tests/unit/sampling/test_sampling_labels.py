@@ -18,7 +18,7 @@ def test_a_class_has_a_name_and_a_number(word, number):
 
 
 def test_an_unknown_class_gets_the_list_and_the_nearest():
-    with pytest.raises(ZooError, match=r"'airplan'; did you mean 'airplane'\?; allowed: 0\.\.3 \(0 airplane, 1"):
+    with pytest.raises(ZooError, match=r"'airplan'; did you mean 'airplane'\? allowed: 0\.\.3 \(0 airplane, 1"):
         class_number("airplan", 4, NAMES)
     with pytest.raises(ZooError, match=r"unknown class '4'; allowed: 0\.\.3$"):
         class_number("4", 4, [])

@@ -44,6 +44,9 @@ class Discrete(VariancePreserving):
             raise ZooError(f"{steps} steps", where="process discrete", fix="give at least 2 steps")
         start, end = BETAS[betas]
         start, end = start if beta_start is None else beta_start, end if beta_end is None else beta_end
+        if not (0 < end < 1 and (0 <= start < math.inf if betas == "cosine" else 0 < start < 1)):
+            raise ZooError(f"{betas} betas with beta_start {start} and beta_end {end} leave the range from 0 to 1",
+                           where="process discrete", fix="need 0 < beta < 1 in every step")
         self.betas = make_betas(betas, start, end, steps)
         self.alphas_cumprod = torch.cumprod(1 - self.betas, 0)
         self.schedule = Knots(self.betas)

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from zoo.diffusion.gaussian import Gaussian, as_time
-from zoo.errors import ZooError
+from zoo.errors import ZooError, positive
 from zoo.registry import register
 
 
@@ -37,6 +37,7 @@ class EDM(Gaussian):
             raise ZooError(
                 f"sigma from {sigma_min} to {sigma_max}", where="process edm", fix="need 0 < sigma_min < sigma_max"
             )
+        positive(sigma_data, "process.sigma_data")
         self.range = math.log(sigma_max / sigma_min)
 
     def alpha(self, t: float | Tensor) -> Tensor:

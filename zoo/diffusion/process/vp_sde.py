@@ -6,6 +6,7 @@ from torch import Tensor
 
 from zoo.diffusion.gaussian import as_time
 from zoo.diffusion.variance_preserving import Cosine, LinearBeta, VariancePreserving
+from zoo.errors import ZooError, at_least
 from zoo.registry import register
 
 
@@ -31,6 +32,10 @@ class VPSDE(VariancePreserving):
     ):
         self.predict, self.time_scale = predict, time_scale
         self.check_prediction("vp_sde")
+        if not 0 <= beta_min < beta_max:
+            raise ZooError(f"beta from {beta_min} to {beta_max}", where="process vp_sde",
+                           fix="need 0 <= beta_min < beta_max")
+        at_least(0, offset, "process.offset")
         self.schedule = LinearBeta(beta_min, beta_max) if schedule == "linear" else Cosine(offset)
 
     def network_time(self, t: float | Tensor) -> Tensor:

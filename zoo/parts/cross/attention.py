@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from zoo.errors import at_least
 from zoo.grid import Grid
 from zoo.parts.protocols import Condition
 from zoo.registry import register
@@ -28,6 +29,8 @@ class CrossAttention(nn.Module):
         head_width: int = 64,  # channels of a head
     ):
         super().__init__()
+        at_least(1, heads, "backbone.cross.heads")
+        at_least(1, head_width, "backbone.cross.head_width")
         self.source, self.heads = tuple(source), heads
         self.q = nn.Linear(width, heads * head_width, bias=False)
         self.k = nn.Linear(width, heads * head_width, bias=False)

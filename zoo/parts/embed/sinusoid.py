@@ -2,20 +2,11 @@
 
 from __future__ import annotations
 
-import math
-
-import torch
 from torch import Tensor, nn
 
+from zoo.errors import positive
+from zoo.parts.sinusoids import halves, sinusoid
 from zoo.registry import register
-
-
-def sinusoid(t: Tensor, width: int, period: float = 10000.0) -> Tensor:
-    """[cos(t f), sin(t f)] with f_k = period^(-k/(width/2)); t (B,) -> (B,width) in float32."""
-    half = width // 2
-    f = torch.exp(-math.log(period) / half * torch.arange(half, device=t.device, dtype=torch.float32))
-    angles = t.float()[:, None] * f
-    return torch.cat([angles.cos(), angles.sin()], 1)
 
 
 @register("embed", "sinusoid")
@@ -29,6 +20,8 @@ class Sinusoid(nn.Module):
 
     def __init__(self, width: int, *, period: float = 10000.0):  # the longest wavelength over 2 pi
         super().__init__()
+        halves(width, "backbone.width")
+        positive(period, "period of sinusoid")
         self.width, self.period = width, period
 
     def forward(self, t: Tensor) -> Tensor:

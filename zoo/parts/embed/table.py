@@ -31,6 +31,7 @@ class Table(nn.Module):
     ):
         super().__init__()
         at_least(1, classes, f"classes of {reads}")
+        at_least(0, std, f"std of {reads}")
         self.classes, self.has_null, self.reads, self.std = classes, null, reads, std
         self.weight = nn.Parameter(torch.empty(classes + null, width))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from zoo.errors import at_least
 from zoo.registry import register
 
 
@@ -25,6 +26,8 @@ class Text(nn.Module):
         reads: str = "text",  # the input that this embeds
     ):
         super().__init__()
+        at_least(1, features, f"features of {reads}")
+        at_least(1, count, f"count of {reads}")
         self.count, self.reads = count, reads
         self.proj = nn.Linear(features, width)
         self.register_buffer("empty", torch.zeros(count, features))

@@ -5,7 +5,8 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from zoo.parts.embed.sinusoid import sinusoid
+from zoo.errors import at_least
+from zoo.parts.sinusoids import halves, sinusoid
 from zoo.registry import register
 
 
@@ -27,7 +28,10 @@ class TimeMLP(nn.Module):
         std: float = 0.02,  # of the weights at the start
     ):
         super().__init__()
+        at_least(1, hidden, "hidden of time_mlp")
+        at_least(0, std, "std of time_mlp")
         self.frequencies, self.std = frequencies or width, std
+        halves(self.frequencies, "frequencies of time_mlp" if frequencies else "backbone.width")
         self.up = nn.Linear(self.frequencies, hidden * width)
         self.down = nn.Linear(hidden * width, width)
 

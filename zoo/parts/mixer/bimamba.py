@@ -49,6 +49,7 @@ class Bimamba(nn.Module):
     ):
         super().__init__()
         at_least(1, directions, "backbone.mixer.directions")
+        at_least(1, expand, "backbone.mixer.expand")
         inner, first, later = expand * width, (dt_min, dt_max), None if zero_dt_bias else (dt_min, dt_max)
         self.merge, self.discretization = merge, discretization
         make = {

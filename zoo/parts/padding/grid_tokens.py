@@ -35,6 +35,7 @@ class GridTokens(nn.Module):
         super().__init__()
         at_least(1, count, "backbone.padding.count")
         at_least(0, separators, "backbone.padding.separators")
+        at_least(0, std, "backbone.padding.std")
         self.count, self.bottom, self.std = count, bottom, std
         self.pads = nn.Parameter(torch.empty(count, width))
         self.separators = nn.Parameter(torch.empty(separators, width))

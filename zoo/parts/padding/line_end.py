@@ -7,6 +7,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
+from zoo.errors import at_least
 from zoo.grid import Grid
 from zoo.registry import register
 
@@ -22,6 +23,7 @@ class LineEnd(nn.Module):
 
     def __init__(self, width: int, *, std: float = 0.02):  # of the token at the start
         super().__init__()
+        at_least(0, std, "backbone.padding.std")
         self.std = std
         self.token = nn.Parameter(torch.empty(width))
 

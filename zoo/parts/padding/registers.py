@@ -27,6 +27,7 @@ class Registers(nn.Module):
     ):
         super().__init__()
         at_least(1, count, "backbone.padding.count")
+        at_least(0, std, "backbone.padding.std")
         self.std = std
         self.tokens = nn.Parameter(torch.empty(count, width))
 

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from zoo.errors import ShapeError, at_least
+from zoo.errors import RecipeError, ShapeError, at_least
 from zoo.grid import Grid
 from zoo.registry import register
 
@@ -32,6 +32,9 @@ class ConvPatch(nn.Module):
         super().__init__()
         at_least(1, size, "backbone.patch.size")
         at_least(0, refine, "backbone.patch.refine")
+        if refine and refine % 2 == 0:
+            raise RecipeError(f"a kernel of {refine} pixels has no middle", where="backbone.patch.refine",
+                              fix=f"use {refine - 1} or {refine + 1}")
         self.size, self.channels, self.out_channels = size, channels, out_channels
         self.values = size * size * out_channels
         self.proj = nn.Conv2d(channels, width, size, size)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from zoo.errors import at_least
 from zoo.grid import Grid
 from zoo.registry import register
 
@@ -27,6 +28,7 @@ class LearnedPosition(nn.Module):
         std: float = 0.0,  # of the table at the start
     ):
         super().__init__()
+        at_least(0, std, "backbone.position.std")
         self.std = std
         self.prefix = nn.Parameter(torch.zeros(prefix, width)) if prefix else None
         self.table = nn.Parameter(torch.zeros(grid.height, grid.width, width))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from zoo.errors import positive
 from zoo.grid import Grid
 from zoo.parts.position.learned import resize
 from zoo.registry import register
@@ -20,6 +21,7 @@ class SinCosPosition(nn.Module):
 
     def __init__(self, width: int, grid: Grid, prefix: int, *, period: float = 10000.0):  # longest wavelength over 2 pi
         super().__init__()
+        positive(period, "backbone.position.period")
         self.period = period
         self.table = nn.Parameter(torch.empty(grid.height, grid.width, width), requires_grad=False)
 

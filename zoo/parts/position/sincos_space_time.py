@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from zoo.errors import positive
 from zoo.grid import Grid
 from zoo.registry import register
 
@@ -21,6 +22,7 @@ class SinCosSpaceTimePosition(nn.Module):
 
     def __init__(self, width: int, grid: Grid, prefix: int, *, period: float = 10000.0):  # longest wavelength over 2 pi
         super().__init__()
+        positive(period, "backbone.position.period")
         self.period = period
         frame, column = width // 4 // 2 * 2, (width - width // 4) // 2 // 2 * 2
         self.channels = (frame, column, column)

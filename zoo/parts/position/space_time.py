@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from zoo.errors import at_least
 from zoo.grid import Grid
 from zoo.registry import register
 
@@ -29,6 +30,7 @@ class SpaceTimePosition(nn.Module):
         std: float = 0.0,  # of the tables at the start
     ):
         super().__init__()
+        at_least(0, std, "backbone.position.std")
         self.std = std
         self.prefix = nn.Parameter(torch.zeros(prefix, width)) if prefix else None
         self.table = nn.Parameter(torch.zeros(grid.frames, grid.height, grid.width, width))
