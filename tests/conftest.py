@@ -8,6 +8,8 @@ from __future__ import annotations
 import importlib.util
 import os
 import sys
+import time
+import timeit
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
@@ -24,6 +26,12 @@ TOOLS = Path(__file__).parents[1] / "tools"
 def trials() -> Callable[[int], int]:
     """trials(200): how many of 200 trials to run."""
     return lambda whole: whole if FULL else max(1, whole // 10)
+
+
+@pytest.fixture(scope="session")
+def seconds() -> Callable[[Callable[[], object]], float]:
+    """seconds(call): its processor time without collecting garbage, the best of ten: neighbours slow single calls."""
+    return lambda call: min(timeit.repeat(call, number=1, repeat=10, timer=time.process_time))
 
 
 @pytest.fixture(scope="session")

@@ -20,9 +20,9 @@ CPU = torch.device("cpu")
 
 
 def test_a_sleep_takes_what_it_takes():
-    calls = {"short": Call(lambda: time.sleep(0.002)), "long": Call(lambda: time.sleep(0.012), repeats=2)}
-    found = measure(calls, CPU, budget=0.02)
-    assert 2 <= found["short"].ms < 5 and 6 <= found["long"].ms < 9
+    calls = {"short": Call(lambda: time.sleep(0.01)), "long": Call(lambda: time.sleep(0.06), repeats=2)}
+    found = measure(calls, CPU, budget=0.1)
+    assert 10 <= found["short"].ms < 20 and 30 <= found["long"].ms < 45
     assert len(found["short"].medians) == 3 and found["short"].ms == min(found["short"].medians)
 
 

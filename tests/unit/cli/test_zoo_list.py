@@ -4,7 +4,6 @@ import json
 import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -211,10 +210,8 @@ def test_a_closed_pipe_is_quiet():
     assert done.stdout == '{\n  "$sche' and done.stderr == ""
 
 
-def test_help_is_quick_and_has_examples():
-    start = time.perf_counter()
+def test_help_has_examples_and_imports_nothing_heavy():
     done = run("--help")
     assert "zoo-list mixer mamba" in done.stdout and done.returncode == 0
-    assert time.perf_counter() - start < 3  # 0.2 s on a quiet machine
     code = "import sys, zoo.cli.list; print(*(m for m in ('torch', 'rich', 'numpy', 'timm') if m in sys.modules))"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "\n"

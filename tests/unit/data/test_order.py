@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -57,10 +55,8 @@ def test_epochs_seeds_and_neighbours_are_not_correlated():
     assert (np.abs(np.diff(one)) == 1).mean() < 10 / n
 
 
-def test_entering_at_image_a_thousand_million_takes_no_time():
-    began = time.perf_counter()
-    locate(np.arange(10**9, 10**9 + 256), 1_281_167, 0)
-    assert time.perf_counter() - began < 0.05
+def test_entering_at_image_a_thousand_million_takes_no_time(seconds):
+    assert seconds(lambda: locate(np.arange(10**9, 10**9 + 256), 1_281_167, 0)) < 0.05
 
 
 def test_chance_is_uniform_and_streams_are_independent():
