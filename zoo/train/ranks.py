@@ -27,6 +27,9 @@ FAREWELL = 0.1
 """Seconds that gloo's threads, which FSDP leaves behind, have to let go of the last message: one that drops a tensor
 while Python ends aborts the process (pytorch #190489)."""
 
+COURTESY = 5.0
+"""Seconds by which the other processes repeat an error of the first one later: whoever started them ends them then."""
+
 
 @dataclass(frozen=True)
 class Ranks:
@@ -92,6 +95,7 @@ class Ranks:
             raise
         answer = self._told(answer)
         if "error" in answer:
+            time.sleep(COURTESY)
             raise (OSError if answer["disk"] else ZooError)(answer["error"])
         return answer["value"]
 

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -16,7 +17,7 @@ from tiny_runs import losses, same, tensors, trained
 
 from zoo.errors import ZooError
 from zoo.recipe import load_recipe
-from zoo.train.launch import gpus, launch
+from zoo.train.launch import _blame, gpus, launch
 from zoo.train.ranks import Ranks, environment, first_host
 from zoo.weights.file import read_weights, save_weights
 
@@ -172,9 +173,11 @@ def program(tmp_path, monkeypatch):
     return write
 
 
-def test_a_failing_process_ends_the_others_and_what_it_said_is_shown(program, capfd):
+def test_a_failing_process_ends_the_others_and_what_it_said_is_shown(program, tmp_path, capfd):
     before = signal.getsignal(signal.SIGTERM)
-    waiting = program("print('rank', rank)\nif rank == 1: sys.exit('no such picture')\ntime.sleep(60)")
+    spoken = tmp_path / "spoken"
+    waiting = program(f"print('rank', rank)\nspoken = {str(spoken)!r}\nif rank == 0: open(spoken, 'w').close()\n"
+                      "while rank != 1 or not os.path.exists(spoken): time.sleep(0.01)\nsys.exit('no such picture')")
     started = time.monotonic()
     assert launch(waiting, [], 3) == 1 and time.monotonic() - started < 20
     out, err = capfd.readouterr()
@@ -207,8 +210,28 @@ def test_so_many_processes_cannot_be(count, monkeypatch):
 
 
 def test_an_error_of_the_first_process_is_not_repeated(program, capfd):
-    assert launch(program("sys.stderr.write('error: recipe\\n'); sys.exit(2)"), [], 2) == 2
+    failing = program("if rank == 1: time.sleep(60)\nsys.stderr.write('error: recipe\\n'); sys.exit(2)")
+    assert launch(failing, [], 2) == 2
     assert capfd.readouterr().err == "error: recipe\n"
+
+
+@pytest.mark.parametrize(("exits", "blamed"), [
+    ({1: 2, 0: 2, 2: 2}, 0),  # a mistake that all have found: the first one has said it
+    ({0: -15, 1: -15, 2: 2}, 2), ({0: 1, 2: 2}, 2), ({0: -15, 2: 1, 1: -15}, 2), ({2: 1, 0: 1}, 2), ({2: -9, 1: -15}, 2),
+])  # fmt: skip
+def test_of_several_processes_that_failed_the_cause_is_blamed(exits, blamed):
+    """In the order in which they failed."""
+    failures = [SimpleNamespace(local_rank=rank, exitcode=code, timestamp=i)
+                for i, (rank, code) in enumerate(exits.items())]  # fmt: skip
+    assert min(failures, key=_blame).local_rank == blamed
+
+
+def test_what_the_first_process_finds_wrong_is_said_once(recipe_file, tmp_path):
+    (tmp_path / "a").write_text("no folder")
+    command = [sys.executable, "-m", "zoo.cli.train", str(recipe_file), "--device", "cpu", "--gpus", "2",
+               "--out", str(tmp_path / "a")]  # fmt: skip
+    done = subprocess.run(command, cwd=ROOT, env=ENV, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 2 and done.stderr.count("error") == 1 and "of 2 failed" not in done.stderr, done.stderr
 
 
 def test_environments_of_torchrun_and_slurm():
