@@ -187,7 +187,7 @@ def _from_workers(dataset, wanted, workers, pin, context) -> Iterator:
         num_workers=workers, persistent_workers=True, prefetch_factor=PREFETCH, pin_memory=pin,
         multiprocessing_context=context,
     )  # fmt: skip
-    arriving = iter(loader)
+    arriving = _started(loader)
     while True:
         try:
             item = next(arriving)
@@ -197,6 +197,17 @@ def _from_workers(dataset, wanted, workers, pin, context) -> Iterator:
         if isinstance(item, str):
             raise DataError(item)
         yield item
+
+
+def _started(loader: DataLoader) -> Iterator:
+    """Its iterator, without torch's handler of SIGCHLD: that raises wherever the main thread is when a worker dies, in an
+    update or while it holds a lock of that worker's queue. `next` notices a death by itself, within 5 seconds."""
+    handling = torch.utils.data._utils.signal_handling
+    before, handling._SIGCHLD_handler_set = handling._SIGCHLD_handler_set, True
+    try:
+        return iter(loader)
+    finally:
+        handling._SIGCHLD_handler_set = before
 
 
 def _to(values: np.ndarray | Tensor, device: Device) -> Tensor:

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from itertools import islice
 
 import numpy as np
@@ -135,6 +136,14 @@ class Dying(Numbered):
         return super().__getitem__(index)
 
 
+class DyingLater(Numbered):
+    def __getitem__(self, index):
+        if torch.utils.data.get_worker_info() and self.reads >= 4:
+            time.sleep(1)  # what it has read before is under way
+            os._exit(3)
+        return super().__getitem__(index)
+
+
 class Refusing(Numbered):
     def __getitem__(self, index):
         if torch.utils.data.get_worker_info():
@@ -145,6 +154,17 @@ class Refusing(Numbered):
 def test_a_dead_worker_is_a_clear_error():
     with pytest.raises(DataError, match=r"train\.workers=0"):
         next(batches(Dying(N), seed=0, batch=4, workers=1, keep=0))
+
+
+def test_a_worker_that_dies_during_an_update_does_not_disturb_it():
+    """Nothing is raised but by the batch that is missing: torch's own handler would, at any place in the main thread."""
+    reading = batches(DyingLater(64), seed=0, batch=2, workers=1, keep=0)
+    assert len(next(reading).images) == 2
+    ended = time.monotonic() + 3
+    while time.monotonic() < ended:  # an update
+        sum(range(1000))
+    with pytest.raises(DataError, match=r"train\.workers=0"):
+        list(reading)
 
 
 def test_an_error_in_a_worker_arrives_as_it_was():

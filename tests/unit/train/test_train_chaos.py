@@ -7,6 +7,7 @@ import random
 import signal
 import threading
 import time
+import traceback
 from contextlib import suppress
 from pathlib import Path
 
@@ -145,17 +146,19 @@ def test_a_run_that_is_killed_again_and_again_ends_like_one_that_was_not(tiny, t
     while True:
         child = os.fork()
         if child == 0:
-            with suppress(BaseException):
+            try:
                 trained(recipe, tmp_path / "killed", resume=True)
                 os._exit(0)
-            os._exit(1)
+            except BaseException:
+                (tmp_path / "said").write_text(traceback.format_exc())
+                os._exit(1)
         if kills < most:
             time.sleep(chance.uniform(0.05, 0.8))
             os.kill(child, signal.SIGKILL)
         code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
         if code == 0:
             break
-        assert code == -signal.SIGKILL
+        assert code == -signal.SIGKILL, (tmp_path / "said").read_text()
         kills += 1
     trained(recipe, tmp_path / "whole")
     assert kills >= most / 2 and same(tensors(tmp_path / "killed", steps), tensors(tmp_path / "whole", steps))
