@@ -20,7 +20,7 @@ every = pytest.mark.parametrize("name", NAMES or [pytest.param("", marks=pytest.
 
 
 def load(name: str):
-    """(backbone, tensors, y, parameters, tolerance); large weights show the last bit of sinusoids, in which CPUs differ."""
+    """(backbone, tensors, y, parameters, tolerance); large weights show a sinusoid's last bit, in which CPUs differ."""
     meta, tensors = json.loads((FOLDER / f"{name}.json").read_text()), load_file(FOLDER / f"{name}.safetensors")
     state = {k.removeprefix("state."): v for k, v in tensors.items() if k.startswith("state.")}
     backbone = load_official(family_of(state), state, **meta["kwargs"])

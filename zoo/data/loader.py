@@ -200,8 +200,8 @@ def _from_workers(dataset, wanted, workers, pin, context) -> Iterator:
 
 
 def _started(loader: DataLoader) -> Iterator:
-    """Its iterator, without torch's handler of SIGCHLD: that raises wherever the main thread is when a worker dies, in an
-    update or while it holds a lock of that worker's queue. `next` notices a death by itself, within 5 seconds."""
+    """Its iterator, without torch's handler of SIGCHLD: that raises wherever the main thread is when a worker dies, in
+    an update or while it holds a lock of that worker's queue. `next` notices a death by itself, within 5 seconds."""
     handling = torch.utils.data._utils.signal_handling
     before, handling._SIGCHLD_handler_set = handling._SIGCHLD_handler_set, True
     try:

@@ -134,6 +134,8 @@ class Checker:
             return self._dict(node, chosen, default, path, depth)
         elif chosen.name == "float":
             return self._float(node, path)
+        elif node.value.__class__ is int and not -(2**63) <= node.value < 2**63:
+            self.error(f"{path}: too large for 64 bits", node)
         return node
 
     def _float(self, node: Node, path: str) -> Node:

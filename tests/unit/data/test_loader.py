@@ -157,7 +157,7 @@ def test_a_dead_worker_is_a_clear_error():
 
 
 def test_a_worker_that_dies_during_an_update_does_not_disturb_it():
-    """Nothing is raised but by the batch that is missing: torch's own handler would, at any place in the main thread."""
+    """Nothing is raised but by the batch that is missing: torch's own handler would, anywhere in the main thread."""
     reading = batches(DyingLater(64), seed=0, batch=2, workers=1, keep=0)
     assert len(next(reading).images) == 2
     ended = time.monotonic() + 3

@@ -73,6 +73,8 @@ def test_numbers_out_of_range_are_refused_in_one_line(trials):
     ("uvit_s_cifar", "backbone.patch.refine=2", "a kernel of 2 pixels has no middle"),
     ("dim_h_imagenet256", "backbone.padding.std=.nan", "backbone.padding.std: not a number"),
     ("dim_h_imagenet256", "process.beta_start=-1", "betas with beta_start -1.0 and beta_end 0.012 leave the range"),
+    ("dim_h_imagenet256", "process.steps=10000000", "10000000 steps; give 2 to 1,000,000 steps"),
+    ("dim_h_imagenet256", f"process.steps={10**30}", "process.steps: too large for 64 bits"),
     ("dit_b2_imagenet256", "process.beta_end=1", "leave the range from 0 to 1; need 0 < beta < 1 in every step"),
     ("dim_s_cifar", "process.beta_min=20", "process vp_sde: beta from 20.0 to 20.0; need 0 <= beta_min < beta_max"),
 ])  # fmt: skip

@@ -8,7 +8,6 @@ import signal
 import threading
 import time
 import traceback
-from contextlib import suppress
 from pathlib import Path
 
 import pytest

@@ -217,7 +217,8 @@ def test_an_error_of_the_first_process_is_not_repeated(program, capfd):
 
 @pytest.mark.parametrize(("exits", "blamed"), [
     ({1: 2, 0: 2, 2: 2}, 0),  # a mistake that all have found: the first one has said it
-    ({0: -15, 1: -15, 2: 2}, 2), ({0: 1, 2: 2}, 2), ({0: -15, 2: 1, 1: -15}, 2), ({2: 1, 0: 1}, 2), ({2: -9, 1: -15}, 2),
+    ({0: -15, 1: -15, 2: 2}, 2), ({0: 1, 2: 2}, 2), ({0: -15, 2: 1, 1: -15}, 2), ({2: 1, 0: 1}, 2),
+    ({2: -9, 1: -15}, 2),
 ])  # fmt: skip
 def test_of_several_processes_that_failed_the_cause_is_blamed(exits, blamed):
     """In the order in which they failed."""

@@ -12,6 +12,8 @@ from zoo.errors import ZooError
 from zoo.registry import register
 
 BETAS = {"scaled_linear": (0.00085, 0.012), "linear": (1e-4, 0.02), "cosine": (0.008, 0.999)}
+MOST = 1_000_000
+"""Steps of a chain; log alpha is kept for each of them."""
 
 
 @register("process", "discrete", aliases=("ddpm", "latent_diffusion"))
@@ -40,8 +42,8 @@ class Discrete(VariancePreserving):
     ):
         self.predict, self.steps, self.first, self.variance = predict, steps, first, variance
         self.check_prediction("discrete")
-        if steps < 2:
-            raise ZooError(f"{steps} steps", where="process discrete", fix="give at least 2 steps")
+        if not 2 <= steps <= MOST:
+            raise ZooError(f"{steps} steps", where="process discrete", fix=f"give 2 to {MOST:,} steps")
         start, end = BETAS[betas]
         start, end = start if beta_start is None else beta_start, end if beta_end is None else beta_end
         if not (0 < end < 1 and (0 <= start < math.inf if betas == "cosine" else 0 < start < 1)):
