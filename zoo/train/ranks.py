@@ -28,7 +28,8 @@ FAREWELL = 0.1
 while Python ends aborts the process (pytorch #190489)."""
 
 COURTESY = 5.0
-"""Seconds by which the other processes repeat an error of the first one later: whoever started them ends them then."""
+"""Seconds by which other processes tell a mistake later than the first one, which mostly has found it too: whoever
+started them ends them meanwhile."""
 
 
 @dataclass(frozen=True)
@@ -95,7 +96,6 @@ class Ranks:
             raise
         answer = self._told(answer)
         if "error" in answer:
-            time.sleep(COURTESY)
             raise (OSError if answer["disk"] else ZooError)(answer["error"])
         return answer["value"]
 
@@ -136,6 +136,10 @@ def joined(device: torch.device) -> Iterator[Ranks]:
     try:
         yield ranks
         ranks.any(False)  # nobody leaves while others still need an answer
+    except (ZooError, OSError):
+        if not ranks.first:
+            time.sleep(COURTESY)
+        raise
     finally:
         gc.collect()  # DDP's wrapper holds the group, and with it gloo's threads
         dist.destroy_process_group()

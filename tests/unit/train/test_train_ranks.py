@@ -227,11 +227,27 @@ def test_of_several_processes_that_failed_the_cause_is_blamed(exits, blamed):
     assert min(failures, key=_blame).local_rank == blamed
 
 
-def test_what_the_first_process_finds_wrong_is_said_once(recipe_file, tmp_path):
-    (tmp_path / "a").write_text("no folder")
-    command = [sys.executable, "-m", "zoo.cli.train", str(recipe_file), "--device", "cpu", "--gpus", "2",
+SLOW = """import os, time
+if os.environ.get("RANK") == "0":
+    import torch.distributed as dist
+    plain = dist.destroy_process_group
+    dist.destroy_process_group = lambda: (time.sleep(1), plain())
+"""
+
+
+@pytest.mark.parametrize("wrong", ["a folder that is a file", "no images"])
+def test_a_mistake_that_all_processes_meet_is_said_once(wrong, recipe_file, tmp_path):
+    """By the first one, even where it is slower than the others."""
+    (tmp_path / "sitecustomize.py").write_text(SLOW)
+    if wrong == "no images":
+        words = [f"data={{use: folder, path: {tmp_path / 'nothing'}}}"]
+    else:
+        words = []
+        (tmp_path / "a").write_text("no folder")
+    command = [sys.executable, "-m", "zoo.cli.train", str(recipe_file), *words, "--device", "cpu", "--gpus", "2",
                "--out", str(tmp_path / "a")]  # fmt: skip
-    done = subprocess.run(command, cwd=ROOT, env=ENV, capture_output=True, text=True, timeout=120)
+    env = {**ENV, "PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT}"}
+    done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=120)
     assert done.returncode == 2 and done.stderr.count("error") == 1 and "of 2 failed" not in done.stderr, done.stderr
 
 
